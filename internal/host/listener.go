@@ -1,0 +1,44 @@
+package host
+
+// Process is a process that holds a socket or relays.
+type Process struct {
+	PID       int      `json:"pid"`
+	Name      string   `json:"name"`
+	Exe       string   `json:"exe"`
+	Deleted   bool     `json:"deleted"`
+	Args      []string `json:"args"`
+	Unit      string   `json:"unit"`
+	Container string   `json:"container"`
+	Netns     string   `json:"netns"`
+
+	// HostExe is true where Exe is the host's own file: same device and inode as
+	// that path in the mount namespace of the host. What a container calls
+	// /usr/sbin/sshd is not the host's sshd.
+	HostExe bool `json:"-"`
+	// SystemUnit is true where Unit is a unit below system.slice at the root of
+	// the cgroup tree, so that only root can have made it.
+	SystemUnit bool `json:"-"`
+}
+
+// Listener is a socket that answers: a TCP, SCTP or MPTCP socket in state
+// LISTEN, a bound and unconnected UDP or UDP-Lite socket.
+type Listener struct {
+	ID          string    `json:"id"`
+	Proto       string    `json:"proto"`   // tcp udp udplite sctp mptcp
+	Address     string    `json:"address"` // as bound; "0.0.0.0" and "::" are wildcards
+	Port        uint16    `json:"port"`
+	Netns       string    `json:"netns"`
+	UID         uint32    `json:"uid"`
+	User        string    `json:"user"`
+	Transparent bool      `json:"transparent"`
+	Processes   []Process `json:"processes"`
+	Verdict     string    `json:"verdict"`
+	AllowedBy   string    `json:"allowed_by"`
+	Advice      string    `json:"advice"`
+
+	Inode  uint64 `json:"-"`
+	Device string `json:"-"` // bound to this interface (SO_BINDTODEVICE); "" for none
+	V6Only bool   `json:"-"` // a "::" socket that does not take IPv4
+	// DualStack is true of a "::" listener that takes IPv4 as well.
+	DualStack bool `json:"-"`
+}

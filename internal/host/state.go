@@ -1,0 +1,53 @@
+package host
+
+// Blind is something that could not be read or understood. While one stands,
+// nothing is called compliant.
+type Blind struct {
+	Source string `json:"source"`
+	What   string `json:"what"`
+	Why    string `json:"why"`
+}
+
+// SourceState is the proof of what was looked at.
+type SourceState struct {
+	Name    string `json:"name"`
+	State   string `json:"state"` // read absent skipped failed
+	Objects int    `json:"objects"`
+	Why     string `json:"why"`
+}
+
+// The states of a source.
+const (
+	Read    = "read"
+	Absent  = "absent"
+	Skipped = "skipped"
+	Failed  = "failed"
+)
+
+// Iface is a network interface of a namespace.
+type Iface struct {
+	Name  string
+	Index int
+	Up    bool
+}
+
+// Space is what one network namespace holds.
+type Space struct {
+	Netns    string // "" is the namespace in which natwarden was started
+	NetnsUID uint32
+	Tables   []*Table
+	Ifaces   []Iface // nil: not read
+	// Addrs are the namespace's own addresses.
+	Addrs     []string
+	Listeners []Listener
+	Redirects []Redirect // those that are no rules; those of rules follow from Tables
+	// Generation is the nf_tables generation at which Tables was read.
+	Generation uint32
+}
+
+// State is everything that was read.
+type State struct {
+	Spaces  []*Space
+	Sources []SourceState
+	Blind   []Blind
+}
