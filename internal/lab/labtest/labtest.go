@@ -1,0 +1,66 @@
+// Package labtest gives tests throw-away network namespaces.
+package labtest
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/natwarden/natwarden/internal/lab"
+)
+
+// Space is a lab.Space whose failures fail the test.
+type Space struct{ *lab.Space }
+
+// New makes a namespace that ends with the test. Without root, or where a
+// program of needs is missing, the test is skipped and says so; with
+// NATWARDEN_REQUIRE_LAB=1 (as .ci/run sets it) that is a failure instead.
+func New(t testing.TB, needs ...string) Space {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		unmet(t, "needs root to make network namespaces")
+	}
+	for _, program := range needs {
+		if _, err := exec.LookPath(program); err != nil {
+			unmet(t, "needs the program "+program)
+		}
+	}
+	s, err := lab.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return Space{s}
+}
+
+func unmet(t testing.TB, why string) {
+	t.Helper()
+	if os.Getenv("NATWARDEN_REQUIRE_LAB") == "1" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
+
+// MustRun is Run with a minute's time; the test fails where the program does.
+func (s Space) MustRun(t testing.TB, input string, argv ...string) string {
+	t.Helper()
+	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	defer stop()
+	out, err := s.Run(ctx, input, argv...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// MustDo is Do with a minute's time; the test fails where work does.
+func (s Space) MustDo(t testing.TB, work func(context.Context) error) {
+	t.Helper()
+	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	defer stop()
+	if err := s.Do(ctx, work); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,74 @@
+// Package netns finds network namespaces and works inside them.
+package netns
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// Handle is an open network namespace (an nsfs file, see namespaces(7)).
+type Handle struct{ file *os.File }
+
+// Current opens the namespace of the calling thread.
+func Current() (Handle, error) { return Open("/proc/thread-self/ns/net") }
+
+// Open opens the namespace at a path: /run/netns/NAME, /proc/PID/ns/net.
+func Open(path string) (Handle, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return Handle{}, fmt.Errorf("opening network namespace %s: %w", path, err)
+	}
+	h := Handle{os.NewFile(uintptr(fd), path)}
+	if _, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE); err != nil {
+		h.Close()
+		return Handle{}, fmt.Errorf("%s is no namespace file: %w", path, err)
+	}
+	return h, nil
+}
+
+// Close lets the namespace go.
+func (h Handle) Close() error { return h.file.Close() }
+
+// Fd is the descriptor of the nsfs file.
+func (h Handle) Fd() int { return int(h.file.Fd()) }
+
+// Path is where the namespace was opened.
+func (h Handle) Path() string { return h.file.Name() }
+
+// ID identifies a namespace on this host while it lives: device and inode of
+// its nsfs file.
+type ID struct{ Dev, Ino uint64 }
+
+// ID reads the identity of the namespace.
+func (h Handle) ID() (ID, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(h.Fd(), &st); err != nil {
+		return ID{}, fmt.Errorf("reading the identity of network namespace %s: %w", h.Path(), err)
+	}
+	return ID{uint64(st.Dev), st.Ino}, nil
+}
+
+// Do runs work in the namespace, on a thread that is thrown away afterwards:
+// a goroutine that ends while locked takes its thread with it, so no thread can
+// ever be left in a foreign namespace. Netlink sockets opened and children
+// started by work, in its own goroutine, belong to the namespace.
+// It returns when work has returned; work itself must obey ctx.
+func (h Handle) Do(ctx context.Context, work func(context.Context) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: see above
+		if err := unix.Setns(h.Fd(), unix.CLONE_NEWNET); err != nil {
+			done <- fmt.Errorf("entering network namespace %s: %w", h.Path(), err)
+			return
+		}
+		done <- work(ctx)
+	}()
+	return <-done
+}
