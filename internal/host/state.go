@@ -51,3 +51,11 @@ type State struct {
 	Sources []SourceState
 	Blind   []Blind
 }
+
+// Reading is what a source says of one network namespace.
+type Reading struct {
+	State   string // Read, Absent or Skipped
+	Objects int    // rules, sockets, …: the proof that something was looked at
+	Why     string
+	Blind   []Blind
+}
