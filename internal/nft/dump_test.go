@@ -28,11 +28,9 @@ table ip nat {
 	}
 	chain other { tcp dport 99 drop; }
 }
-table netdev in { chain c { type filter hook ingress devices = { lo } priority 5;
-} }
-table bridge b { chain c { } }
-table arp a { chain c { type filter hook input priority 0; policy drop;
-} }
+table netdev in { chain c { type filter hook ingress devices = { lo } priority 5; }; }
+table bridge b { chain c { }; }
+table arp a { chain c { type filter hook input priority 0; policy drop; }; }
 `
 
 func TestReadGivesEveryFamily(t *testing.T) {
