@@ -1,0 +1,54 @@
+package remediate
+
+import (
+	"context"
+	"time"
+
+	"github.com/natwarden/natwarden/internal/change"
+	"github.com/natwarden/natwarden/internal/host"
+	"github.com/natwarden/natwarden/internal/netns"
+)
+
+// Space is a network namespace that may be changed.
+type Space struct {
+	// Label is the namespace's name in the rows (Redirect.Netns); "" is the one
+	// in which natwarden was started.
+	Label  string
+	Handle netns.Handle
+}
+
+// IncludeInactive is the --include kind for inactive and latent redirects.
+const IncludeInactive = "inactive"
+
+// IncludeAll is the --include kind that stands for all of them.
+const IncludeAll = "all"
+
+// IncludeKinds are the kinds that --include takes, as the contract lists them.
+func IncludeKinds() []string {
+	return []string{"routes", "bpf", "saved", "processes", "containers", IncludeInactive, IncludeAll}
+}
+
+// Options are what the user and the caller say about a run. The zero value
+// plans and applies every violation that rules make, without cuts and without
+// looking at listeners, in the default state directory.
+type Options struct {
+	Only         []string // ids of redirects; empty: all
+	Include      []string // kinds of IncludeKinds
+	Irreversible bool     // go on where the way back cannot be proven
+	DryRun       bool     // plan and prove only: no lock, no state directory, nothing written
+
+	StateDir string           // "" is rollback.DefaultDir
+	Version  string           // of natwarden, for manifests
+	Policy   []byte           // the policy file's bytes for the snapshot; nil for the built-in one
+	Now      func() time.Time // nil is time.Now
+
+	// Cuts gives the steps that cut the flows which ride the removed redirects.
+	// It runs in their network namespace: once for the plan and again after the commit.
+	Cuts func(ctx context.Context, removed []host.Redirect) ([]change.Step, error)
+	// Listeners reads the listeners of the network namespace in which it runs.
+	Listeners func(ctx context.Context) ([]host.Listener, error)
+}
+
+// Resolve opens the network namespace of a label ("" is the one in which
+// natwarden was started). Rollback closes what it gives.
+type Resolve func(ctx context.Context, label string) (netns.Handle, error)

@@ -1,0 +1,66 @@
+package remediate
+
+import (
+	"github.com/natwarden/natwarden/internal/host"
+)
+
+// Result is the answer of remediate and rollback: the document of
+// `-o json` (docs/json.md). Its lists are never nil.
+type Result struct {
+	SchemaVersion int          `json:"schema_version"`
+	Status        string       `json:"status"`
+	ExitCode      int          `json:"exit_code"`
+	Change        string       `json:"change"`
+	Snapshot      string       `json:"snapshot"`
+	Steps         []Step       `json:"steps"`
+	Left          []Left       `json:"left"`
+	Blind         []host.Blind `json:"blind"`
+
+	// Notes are for the person at the terminal: what a step does besides, what
+	// could not be done exactly as asked.
+	Notes []string `json:"-"`
+}
+
+// Step is one change as it is shown.
+type Step struct {
+	IDs        []string `json:"ids"`
+	Action     string   `json:"action"`
+	Object     string   `json:"object"` // "ip nat PREROUTING handle 7", "legacy ip nat PREROUTING 3"
+	Before     string   `json:"before"`
+	After      string   `json:"after"`
+	Reversible bool     `json:"reversible"`
+	Done       bool     `json:"done"`
+
+	// Why and SideEffects are for the text output.
+	Why         string   `json:"-"`
+	SideEffects []string `json:"-"`
+}
+
+// Left is a redirect that remains, or of a rollback something that could not
+// be put back; of those the id may be empty.
+type Left struct {
+	ID  string `json:"id"`
+	Why string `json:"why"`
+}
+
+// The statuses of a result.
+const (
+	Done       = "done"        // carried out and verified
+	Nothing    = "nothing"     // there was nothing to do
+	RolledBack = "rolled-back" // it failed, and the host is as it was
+	Failed     = "failed"
+	Refused    = "refused" // before any change
+	Pending    = "pending" // of a dry run: there is something to do
+)
+
+// The exit codes that results carry (docs/exit-codes.md).
+const (
+	exitOK         = 0
+	exitError      = 1
+	exitViolations = 2
+	exitIncomplete = 3
+	exitRolledBack = 4
+	exitHalf       = 5
+	exitRefused    = 7
+	exitBusy       = 75
+)
