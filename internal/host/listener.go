@@ -41,4 +41,7 @@ type Listener struct {
 	V6Only bool   `json:"-"` // a "::" socket that does not take IPv4
 	// DualStack is true of a "::" listener that takes IPv4 as well.
 	DualStack bool `json:"-"`
+	// Partial is true where the kernel did not say whether the socket is
+	// transparent or IPv6 only (read from /proc/net, or Linux before 5.10): it is then taken to be dual-stack and not transparent.
+	Partial bool `json:"-"`
 }

@@ -1,0 +1,12 @@
+// Package sock reads the sockets of a network namespace that answer: TCP,
+// SCTP and MPTCP sockets that listen, UDP and UDP-Lite sockets that are bound
+// and not connected. It says where they answer, not who holds them: that is
+// package proc.
+//
+// Files: kinds.go says what is asked for, diag.go and decode.go ask the kernel's
+// sock_diag, loaded.go keeps from loading kernel modules by asking, procnet.go
+// reads /proc/net where sock_diag must not or cannot be asked.
+//
+// Nothing here is changed and nothing is bound. natwarden is a program, not a
+// library.
+package sock

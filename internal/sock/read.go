@@ -1,0 +1,91 @@
+package sock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/natwarden/natwarden/internal/host"
+)
+
+// source is the name under which what could not be read is reported.
+const source = "sockets"
+
+// Read lists the sockets that answer in the network namespace of the calling
+// thread, which the caller has locked. Of each Listener it fills protocol,
+// address, port, uid, inode, device and the socket options; not who holds it.
+//
+// A protocol that the kernel does not have is absent from the list; one that
+// could not be read is in the Blind values. An error means that ctx ended.
+//
+// An MPTCP listener is there twice, as "mptcp" and as the TCP socket of its
+// first subflow with the same inode: it answers both kinds of client.
+func Read(ctx context.Context) ([]host.Listener, []host.Blind, error) {
+	r := reader{ctx: ctx, known: registered(), modules: presentModules(), devices: map[uint32]string{}}
+	defer r.close()
+	for _, k := range kinds() {
+		for v6 := range 2 {
+			if err := ctx.Err(); err != nil {
+				return nil, nil, fmt.Errorf("reading sockets: %w", err)
+			}
+			if err := r.read(k, v6); err != nil {
+				r.blind = append(r.blind, host.Blind{Source: source, What: what(k, v6), Why: err.Error()})
+			}
+		}
+	}
+	return r.found, r.blind, nil
+}
+
+func what(k kind, v6 int) string {
+	return fmt.Sprintf("%s sockets over IPv%d", k.name, 4+2*v6)
+}
+
+// reader reads the sockets of one namespace.
+type reader struct {
+	ctx     context.Context
+	known   map[string]bool // nil: not known
+	modules modules
+	diag    *diagConn
+	devices map[uint32]string
+	found   []host.Listener
+	blind   []host.Blind
+}
+
+func (r *reader) close() {
+	if r.diag != nil {
+		r.diag.Close()
+	}
+}
+
+// read lists one protocol of one family: by sock_diag where that loads no
+// module, else from /proc/net.
+func (r *reader) read(k kind, v6 int) error {
+	if r.known != nil && !r.known[k.registered[v6]] {
+		return nil
+	}
+	err := errNotLoaded
+	if r.modules.have(k.modules) {
+		if err = r.ask(k, v6); err == nil {
+			return nil
+		}
+	}
+	if k.name == "mptcp" && (err == errNotLoaded || unsupported(err)) {
+		return nil // read as tcp: see kinds
+	}
+	if errors.Is(err, errNotLoaded) || unsupported(err) {
+		return r.readProcNet(k, v6)
+	}
+	return err
+}
+
+// errNotLoaded says that asking the kernel would load a module.
+var errNotLoaded = errors.New("the kernel module that lists these sockets is not loaded")
+
+// unsupported says whether the kernel has no sock_diag for what was asked.
+func unsupported(err error) bool {
+	return errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.EINVAL) ||
+		errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EAFNOSUPPORT)
+}
