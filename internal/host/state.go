@@ -1,5 +1,7 @@
 package host
 
+import "sync"
+
 // Blind is something that could not be read or understood. While one stands,
 // nothing is called compliant.
 type Blind struct {
@@ -43,6 +45,20 @@ type Space struct {
 	Redirects []Redirect // those that are no rules; those of rules follow from Tables
 	// Generation is the nf_tables generation at which Tables was read.
 	Generation uint32
+
+	mu sync.Mutex // sources of one space run side by side
+}
+
+// AddTables adds what a source decoded; sources may call it side by side. The
+// order of a report does not depend on who came first: nf_tables stands before x_tables.
+func (s *Space) AddTables(tables ...*Table) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(tables) > 0 && tables[0].Backend == "nf_tables" {
+		s.Tables = append(tables[:len(tables):len(tables)], s.Tables...)
+		return
+	}
+	s.Tables = append(s.Tables, tables...)
 }
 
 // State is everything that was read.

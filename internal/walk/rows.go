@@ -1,7 +1,6 @@
 package walk
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/natwarden/natwarden/internal/host"
@@ -36,7 +35,7 @@ func Redirects(space *host.Space, o Options) []host.Redirect {
 			rows = view.chainRows(rows, g, g.chains[c.Name])
 		}
 	}
-	number(rows)
+	host.Number(rows)
 	return rows
 }
 
@@ -166,7 +165,7 @@ func (s *spaceView) finish(r host.Redirect) host.Redirect {
 	if r.Evidence == nil {
 		r.Evidence = []string{}
 	}
-	r.ID = id(&r)
+	r.ID = host.ID(&r, r.Ref.Fingerprint)
 	return r
 }
 
@@ -189,16 +188,4 @@ func conditions(m *host.Match) []string {
 		out = append(out, "source port "+host.PortsString(m.SPorts))
 	}
 	return append(out, m.Conditions...)
-}
-
-// number gives equal ids their order: the second is ID-2, the third ID-3.
-func number(rows []host.Redirect) {
-	seen := make(map[string]int, len(rows))
-	for i := range rows {
-		base := rows[i].ID
-		seen[base]++
-		if n := seen[base]; n > 1 {
-			rows[i].ID = fmt.Sprintf("%s-%d", base, n)
-		}
-	}
 }
