@@ -28,7 +28,8 @@ type Conn struct {
 	stop  func() bool
 	ctx   context.Context
 	seq   uint32
-	arena []byte
+	arena []byte // not yet filled
+	size  int    // of the arena
 }
 
 // Open opens a socket that lives until Close and waits no longer than ctx
@@ -116,16 +117,18 @@ func (c *Conn) Send(datagram []byte) error {
 
 // The sizes of receiving: the kernel fills at most 32 KiB of a dump at once
 // (af_netlink.c: netlink_recvmsg), and a single message stays below datagramMax.
-// Datagrams are received one after the other into an arena and never copied.
+// Datagrams are received one after the other into arenas, each larger than
+// the one before, and never copied.
 const (
 	datagramMax = 128 << 10
-	arenaSize   = 2 << 20
+	arenaMax    = 2 << 20
 )
 
 // Receive waits for a datagram. Its bytes stay valid as long as they are kept.
 func (c *Conn) Receive() ([]byte, error) {
 	if len(c.arena) < datagramMax {
-		c.arena = make([]byte, arenaSize)
+		c.size = min(max(2*c.size, 2*datagramMax), arenaMax)
+		c.arena = make([]byte, c.size)
 	}
 	var n int
 	var got error

@@ -70,7 +70,7 @@ func readOnce(ctx context.Context, o Options) (*Dump, error) {
 		return nil, err
 	}
 	r := newReader(c)
-	if err := r.readAll(o); err != nil {
+	if err := r.readAll(ctx, o); err != nil {
 		return nil, err
 	}
 	after, err := c.generation()
@@ -85,8 +85,9 @@ func readOnce(ctx context.Context, o Options) (*Dump, error) {
 }
 
 // readAll reads what holds other things before the things in it.
-func (r *reader) readAll(o Options) error {
-	steps := []func() error{r.readTables, r.readChains, r.readRules, r.readSets}
+func (r *reader) readAll(ctx context.Context, o Options) error {
+	rules := func() error { return r.readRules(ctx) }
+	steps := []func() error{r.readTables, r.readChains, rules, r.readSets}
 	if !o.NoElements {
 		steps = append(steps, r.readElements)
 	}

@@ -12,7 +12,6 @@ type reader struct {
 	dump   *Dump
 	tables map[tableKey]*Table
 	chains map[*Table]map[string]*Chain
-	slab   []Rule // rules are made many at a time
 }
 
 type tableKey struct {
@@ -51,46 +50,6 @@ func (r *reader) readChains() error {
 		r.chains[t][c.Name] = c
 		return nil
 	})
-}
-
-// readRules asks for each table by itself. The kernel walks over all that it
-// has given already for every 32 KiB of an answer, so what one request covers
-// costs its square.
-func (r *reader) readRules() error {
-	for _, t := range r.dump.Tables {
-		attrs := AppendText(nil, unix.NFTA_RULE_TABLE, t.Name)
-		if err := r.readRulesOf(t, attrs); err != nil {
-			return fmt.Errorf("rules of table %q: %w", t.Name, err)
-		}
-	}
-	return nil
-}
-
-func (r *reader) readRulesOf(t *Table, attrs []byte) error {
-	var chain *Chain // of the rule before: rules come chain by chain
-	return r.conn.dump(unix.NFT_MSG_GETRULE, t.Family, attrs, func(_ uint8, attrs []byte) error {
-		rule := r.newRule()
-		_, name, err := ParseRule(attrs, rule)
-		if err != nil {
-			return err
-		}
-		if chain == nil || chain.Name != string(name) {
-			if chain = r.chains[t][string(name)]; chain == nil {
-				return errOvertaken
-			}
-		}
-		chain.Rules = append(chain.Rules, rule)
-		return nil
-	})
-}
-
-func (r *reader) newRule() *Rule {
-	if len(r.slab) == 0 {
-		r.slab = make([]Rule, 256)
-	}
-	rule := &r.slab[0]
-	r.slab = r.slab[1:]
-	return rule
 }
 
 func (r *reader) readSets() error {
