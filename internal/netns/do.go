@@ -23,9 +23,14 @@ func Open(path string) (Handle, error) {
 		return Handle{}, fmt.Errorf("opening network namespace %s: %w", path, err)
 	}
 	h := Handle{os.NewFile(uintptr(fd), path)}
-	if _, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE); err != nil {
+	kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
+	if err != nil {
 		h.Close()
 		return Handle{}, fmt.Errorf("%s is no namespace file: %w", path, err)
+	}
+	if kind != unix.CLONE_NEWNET {
+		h.Close()
+		return Handle{}, fmt.Errorf("%s is a namespace, but none of a network", path)
 	}
 	return h, nil
 }
