@@ -1,0 +1,159 @@
+package rollback
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/natwarden/natwarden/internal/change"
+)
+
+const (
+	journalName = "journal"
+	// journalRoom is claimed on the disk before the first change, in bytes, so
+	// that a disk that fills up meanwhile cannot keep "done" from being written.
+	journalRoom = 64 << 10
+)
+
+// The events of a journal, in the order in which they come.
+const (
+	Begin      = "begin"       // the plan is on the disk; PlanSHA256 proves it
+	Intend     = "intend"      // the next thing is to edit the group
+	DoneEvent  = "done"        // the group is edited
+	CutEvent   = "cut"         // flows were cut; they cannot be put back
+	Verified   = "verified"    // the host was read again and is as planned
+	FailedWith = "failed"      // something went wrong; what was done is undone next
+	PutBack    = "put-back"    // the group is as it was before
+	PartlyBack = "partly-back" // a rollback ended, and something could not be put back
+	RolledBack = "rolled-back" // the change is undone as a whole
+)
+
+// Entry is a line of a journal.
+type Entry struct {
+	Time  time.Time `json:"time"`
+	Event string    `json:"event"`
+	Group int       `json:"group"` // index in the plan; -1 where the event is not of one group
+	Why   string    `json:"why,omitempty"`
+	// Replaced are the group's steps where they were made anew because others
+	// changed the host meanwhile; they stand for those of the plan.
+	Replaced   *Group        `json:"replaced,omitempty"`
+	Cut        []change.Step `json:"cut,omitempty"`
+	PlanSHA256 string        `json:"plan_sha256,omitempty"`
+}
+
+// line is how an entry stands in the file. Sum is the SHA-256 of the sum of
+// the line before and of this entry's bytes: no line can be changed, lost or
+// moved unseen.
+type line struct {
+	Seq   int             `json:"seq"` // from 1
+	Sum   string          `json:"sum"`
+	Entry json.RawMessage `json:"entry"`
+}
+
+// Journal is the open journal of a change. Every entry is on the disk when
+// Write returns.
+type Journal struct {
+	file *os.File
+	seq  int
+	sum  string
+}
+
+// Begin writes a plan and starts its journal. The caller holds the lock.
+func (s *Store) Begin(p Plan, now time.Time) (*Journal, error) {
+	j, err := s.begin(p, now)
+	if err != nil {
+		return nil, fmt.Errorf("beginning change %s: %w%s", p.Change, err, s.hint(err))
+	}
+	return j, nil
+}
+
+func (s *Store) begin(p Plan, now time.Time) (_ *Journal, err error) {
+	data, err := marshalPlan(p)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := ParsePlan(data); err != nil {
+		return nil, fmt.Errorf("the plan cannot be read back: %w", err)
+	}
+	temp := tempPrefix + rand.Text()
+	d, err := s.changes.mkdir(temp)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	j, err := d.startJournal(data, now)
+	if err == nil {
+		err = s.changes.rename(temp, p.Change)
+	}
+	if err != nil {
+		if j != nil {
+			err = errors.Join(err, j.Close())
+		}
+		_ = s.changes.discard(temp) // else it is cleared away when the lock is taken next
+		return nil, err
+	}
+	return j, nil
+}
+
+// startJournal fills the folder of a change.
+func (d *dir) startJournal(plan []byte, now time.Time) (*Journal, error) {
+	if err := d.write(planName, plan); err != nil {
+		return nil, err
+	}
+	f, err := d.open(journalName, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_APPEND)
+	if err != nil {
+		return nil, err
+	}
+	j := &Journal{file: f}
+	if err := claim(f); err != nil {
+		return j, err
+	}
+	if err := j.Write(Entry{Time: now, Event: Begin, Group: -1, PlanSHA256: sha256Hex(plan)}); err != nil {
+		return j, err
+	}
+	return j, d.sync()
+}
+
+// claim reserves the journal's room where the file system can.
+func claim(f *os.File) error {
+	err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, journalRoom)
+	if err == nil || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		return nil
+	}
+	return fmt.Errorf("reserving %d bytes for %s: %w", journalRoom, f.Name(), err)
+}
+
+// Write appends an entry and brings it to the disk.
+func (j *Journal) Write(e Entry) error {
+	e.Time = e.Time.UTC().Truncate(time.Millisecond)
+	entry, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	next := line{j.seq + 1, chain(j.sum, entry), entry}
+	text, err := json.Marshal(next)
+	if err != nil {
+		return err
+	}
+	if _, err = j.file.Write(append(text, '\n')); err == nil {
+		err = j.file.Sync()
+	}
+	if err != nil {
+		return fmt.Errorf("writing %q to %s: %w", e.Event, j.file.Name(), err)
+	}
+	j.seq, j.sum = next.Seq, next.Sum
+	return nil
+}
+
+// chain is the sum of a line.
+func chain(before string, entry []byte) string {
+	return sha256Hex(append([]byte(before+"\n"), entry...))[:32]
+}
+
+// Close closes the journal.
+func (j *Journal) Close() error { return j.file.Close() }

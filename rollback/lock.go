@@ -1,0 +1,103 @@
+package rollback
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const lockName = "lock"
+
+// BusyError says who holds the lock of the state directory. Its exit code is 75.
+type BusyError struct {
+	PID   int
+	Name  string    // of the process, as /proc knows it now; "" where it cannot be read
+	Since time.Time // zero where the holder has not written it yet
+}
+
+func (e *BusyError) Error() string {
+	if e.PID == 0 {
+		return "another natwarden holds the lock; try again when it is done"
+	}
+	return fmt.Sprintf("process %d (%s) holds the lock since %s; try again when it is done",
+		e.PID, printable(e.Name), e.Since.UTC().Format(time.RFC3339))
+}
+
+// Lock is the right to change: one holder at a time. The kernel takes it back
+// when its holder ends, however that comes about (flock(2)).
+type Lock struct{ file *os.File }
+
+type lockHolder struct {
+	PID   int       `json:"pid"`
+	Since time.Time `json:"since"`
+}
+
+// Lock takes the lock, or gives a *BusyError at once. It clears away what an
+// interrupted run left half written.
+func (s *Store) Lock(now time.Time) (*Lock, error) {
+	f, err := s.root.open(lockName, unix.O_RDWR|unix.O_CREAT)
+	if err != nil {
+		return nil, fmt.Errorf("taking the lock: %w", err)
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = busy(f)
+	} else if err == nil {
+		err = errors.Join(writeHolder(f, now), s.clean())
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &Lock{f}, nil
+}
+
+// Release gives the lock back.
+func (l *Lock) Release() error {
+	return errors.Join(l.file.Truncate(0), l.file.Close())
+}
+
+func writeHolder(f *os.File, now time.Time) error {
+	data, err := json.Marshal(lockHolder{os.Getpid(), now.UTC().Truncate(time.Second)})
+	if err != nil {
+		return err
+	}
+	err = f.Truncate(0)
+	if err == nil {
+		_, err = f.WriteAt(append(data, '\n'), 0)
+	}
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", f.Name(), err)
+	}
+	return nil
+}
+
+func busy(f *os.File) error {
+	var h lockHolder
+	buf := make([]byte, 256)
+	n, _ := f.ReadAt(buf, 0)
+	if json.Unmarshal(buf[:n], &h) != nil || h.PID <= 0 {
+		return &BusyError{}
+	}
+	return &BusyError{PID: h.PID, Name: processName(h.PID), Since: h.Since}
+}
+
+func processName(pid int) string {
+	name, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
+	if err != nil {
+		return "gone or of another pid namespace"
+	}
+	return strings.TrimSuffix(string(name), "\n")
+}
+
+// printable writes foreign text so that a terminal cannot be led astray.
+func printable(text string) string {
+	quoted := strconv.Quote(text)
+	return quoted[1 : len(quoted)-1]
+}
