@@ -1,0 +1,119 @@
+package xtables
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// line writes the rule as iptables-legacy-save does (print_rule4 in
+// iptables/iptables.c of iptables 1.8).
+func (p *parts) line(l *layout, chain string) string {
+	var b strings.Builder
+	b.WriteString("-A ")
+	b.WriteString(Quote(chain))
+	p.head(&b, l)
+	for _, m := range p.matches {
+		b.WriteByte(' ')
+		b.WriteString(m)
+	}
+	if p.target != "" {
+		b.WriteByte(' ')
+		b.WriteString(p.target)
+	}
+	return b.String()
+}
+
+// head writes addresses, interfaces, protocol and fragment flag.
+func (p *parts) head(b *strings.Builder, l *layout) {
+	inverse := p.raw[l.inverse]
+	p.writeAddress(b, l, 0, inverse&invSource != 0, "-s ")
+	p.writeAddress(b, l, 1, inverse&invAddress != 0, "-d ")
+	p.writeIface(b, l, 0, inverse&invIn != 0, "-i ")
+	p.writeIface(b, l, 1, inverse&invOut != 0, "-o ")
+	if number := u16(p.raw, l.proto); number != 0 {
+		b.WriteString(" " + notMark(inverse&invProto != 0) + "-p " + protoName(number))
+	}
+	if l == &layout4 && p.raw[l.flags]&flagFragment4 != 0 {
+		b.WriteString(" " + notMark(inverse&invFragment != 0) + "-f")
+	}
+}
+
+func (p *parts) writeAddress(b *strings.Builder, l *layout, which int, not bool, flag string) {
+	n := l.address
+	addr, mask := p.raw[which*n:which*n+n], p.raw[2*n+which*n:2*n+which*n+n]
+	if !not && allZero(addr) && allZero(mask) {
+		return
+	}
+	b.WriteString(" " + notMark(not) + flag + maskedText(addr, mask))
+}
+
+// maskedText writes an address with its prefix length, or with its mask where
+// that is no prefix.
+func maskedText(addr, mask []byte) string {
+	a, _ := netip.AddrFromSlice(addr)
+	if bits, ok := prefixBits(mask); ok {
+		return a.String() + "/" + strconv.Itoa(bits)
+	}
+	m, _ := netip.AddrFromSlice(mask)
+	return a.String() + "/" + m.String()
+}
+
+func (p *parts) writeIface(b *strings.Builder, l *layout, which int, not bool, flag string) {
+	name, mask := l.iface(p.raw, which)
+	if mask[0] == 0 {
+		return
+	}
+	text, wildcard, _ := ifaceName(name, mask)
+	if wildcard {
+		text += "+"
+	}
+	b.WriteString(" " + notMark(not) + flag + Quote(text))
+}
+
+// protoNames are the names under which iptables prints protocols
+// (xtables_chain_protos in libxtables, then /etc/protocols as Debian ships it).
+var protoNames = map[uint16]string{1: "icmp", 2: "igmp", 4: "ipencap", 6: "tcp", 17: "udp", 33: "dccp", 41: "ipv6",
+	47: "gre", 50: "esp", 51: "ah", 58: "ipv6-icmp", 89: "ospf", 103: "pim", 108: "ipcomp", 112: "vrrp",
+	115: "l2tp", 132: "sctp", 135: "mobility-header", 136: "udplite"}
+
+func protoName(number uint16) string {
+	if name, ok := protoNames[number]; ok {
+		return name
+	}
+	return strconv.Itoa(int(number))
+}
+
+// Quote writes a word as iptables-save does (xtables_save_string): as it is
+// where it has only harmless characters, else in double quotes, with a
+// backslash before quotes and backslashes. Control characters, which
+// iptables-save would print raw, become \xNN text: a rule is one line.
+func Quote(word string) string {
+	if word != "" && strings.IndexFunc(word, isHarmful) < 0 {
+		return word
+	}
+	var b strings.Builder
+	b.WriteByte('"')
+	for i := range len(word) {
+		switch c := word[i]; {
+		case c == '"' || c == '\\' || c == '\'':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case c < ' ' || c == 0x7f:
+			fmt.Fprintf(&b, `\\x%02x`, c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+func isHarmful(r rune) bool {
+	switch {
+	case r >= '0' && r <= '9', r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z':
+		return false
+	}
+	return !strings.ContainsRune("-_.:/+*@%,=#!", r)
+}
