@@ -11,6 +11,8 @@ type Process struct {
 	Container string   `json:"container"`
 	Netns     string   `json:"netns"`
 
+	// User is the name of the user that the process runs as; "" where not read.
+	User string `json:"-"`
 	// HostExe is true where Exe is the host's own file: same device and inode as
 	// that path in the mount namespace of the host. What a container calls
 	// /usr/sbin/sshd is not the host's sshd.

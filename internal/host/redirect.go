@@ -32,6 +32,10 @@ type Redirect struct {
 	// a redirect whose extent is only known in words.
 	Match   *Match   `json:"-"`
 	Targets []Target `json:"-"`
+	// Tag and Pin name an eBPF program: the kernel's hash of its instructions and
+	// the path in bpffs that it is pinned to; "" where there is none.
+	Tag string `json:"-"`
+	Pin string `json:"-"`
 	// Info is true of what is only ever information (source NAT, dup, mirrors).
 	Info bool `json:"-"`
 	// Ref finds the object again to remove it; nil where there is nothing to remove.

@@ -75,3 +75,11 @@ type Reading struct {
 	Why     string
 	Blind   []Blind
 }
+
+// AddRedirects adds rows of redirects that are no rules; sources may call it
+// side by side.
+func (s *Space) AddRedirects(rows ...Redirect) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Redirects = append(s.Redirects, rows...)
+}
