@@ -38,6 +38,9 @@ type Redirect struct {
 	Pin string `json:"-"`
 	// Info is true of what is only ever information (source NAT, dup, mirrors).
 	Info bool `json:"-"`
+	// Content is what tells rows of one kind apart besides their extent (a
+	// program's tag, a route in words); it goes into ID.
+	Content string `json:"-"`
 	// Ref finds the object again to remove it; nil where there is nothing to remove.
 	Ref *Ref `json:"-"`
 }
@@ -90,7 +93,8 @@ type Ref struct {
 	Fingerprint string `json:"fingerprint"`
 	Set         string `json:"set,omitempty"` // an element of this set or map of the rule
 	Anonymous   bool   `json:"anonymous,omitempty"`
-	Key         []byte `json:"key,omitempty"` // Element.Raw
+	Key         []byte `json:"key,omitempty"`  // Element.Raw; of other backends the object as dumped
+	Text        string `json:"text,omitempty"` // of backends without rules: the object in words
 }
 
 // FileRef is a place in a file.

@@ -76,9 +76,16 @@ type Reading struct {
 	Blind   []Blind
 }
 
-// AddRedirects adds rows of redirects that are no rules; sources may call it
-// side by side.
+// AddRedirects adds rows of redirects that are no rules, says of each where it
+// stands and gives it its id; sources may call it side by side.
 func (s *Space) AddRedirects(rows ...Redirect) {
+	for i := range rows {
+		rows[i].Netns, rows[i].NetnsUID = s.Netns, s.NetnsUID
+		if rows[i].Ref != nil {
+			rows[i].Ref.Netns = s.Netns
+		}
+		rows[i].ID = ID(&rows[i], rows[i].Content)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.Redirects = append(s.Redirects, rows...)

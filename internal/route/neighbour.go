@@ -71,7 +71,7 @@ func (v *view) proxyARP() []host.Redirect {
 		if !v.sysctl.forwarding4[name] {
 			x.State, x.Why = host.Inactive, []string{"net.ipv4.conf." + name + ".forwarding is 0"}
 		}
-		x.Ref = &host.Ref{Backend: "rtnetlink", Table: refSysctl, Set: key, Fingerprint: key}
+		x.Ref = &host.Ref{Backend: Backend, Table: refSysctl, Text: key, Fingerprint: key}
 		x.Advice = "sysctl -w net." + dotted(key) + "=0, and take it out of /etc/sysctl.d"
 		out = append(out, finish(x, key+" "+name))
 	}

@@ -27,9 +27,6 @@ func (Source) Read(ctx context.Context, into *host.Space) (host.Reading, error) 
 		return host.Reading{}, fmt.Errorf("reading routes: %w", err)
 	}
 	rows := slices.Concat(v.localRoutes(), v.policyRoutes(), v.proxyNeighbours(), v.proxyARP(), v.secondaries())
-	for i := range rows {
-		rows[i].Netns, rows[i].NetnsUID = into.Netns, into.NetnsUID
-	}
 	into.AddRedirects(rows...)
 	return host.Reading{State: host.Read, Objects: len(v.rules) + len(v.routes) + len(v.neighbours)}, nil
 }
