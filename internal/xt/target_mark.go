@@ -1,0 +1,205 @@
+package xt
+
+import (
+	"github.com/natwarden/natwarden/internal/host"
+)
+
+// markTarget knows the targets that note something about a packet or flow.
+func markTarget(name string) act {
+	switch name {
+	case "MARK":
+		return markSetTarget
+	case "CONNMARK":
+		return connmarkTarget
+	case "CT", "NOTRACK":
+		return ctTarget
+	case "SET":
+		return setTarget
+	case "CLASSIFY":
+		return classifyTarget
+	case "SECMARK":
+		return secmarkTarget
+	case "CONNSECMARK":
+		return connsecmarkTarget
+	case "HMARK":
+		return hmarkTarget
+	}
+	return nil
+}
+
+// markSetTarget reads struct xt_mark_tginfo2 (r2). r0 and r1 left the kernel
+// with Linux 2.6.35.
+func markSetTarget(d *data) Result {
+	if d.rev != 2 {
+		d.refuse()
+	}
+	return d.target().add(false, "set-xmark", hex(d.u32(0))+"/"+hex(d.u32(4))).does(host.Continue)
+}
+
+// connmarkTarget reads struct xt_connmark_tginfo1 and 2.
+func connmarkTarget(d *data) Result {
+	mark, ct, nf, mode := d.u32(0), d.u32(4), d.u32(8), d.u8(12)
+	if d.rev == 2 {
+		mode = d.u8(14)
+	}
+	o := d.target()
+	switch mode {
+	case 0:
+		o.add(false, "set-xmark", hex(mark)+"/"+hex(ct))
+	case 1:
+		o.add(false, "save-mark", "").add(false, "nfmask", hex(nf)).add(false, "ctmask", hex(ct))
+	case 2:
+		o.add(false, "restore-mark", "").add(false, "nfmask", hex(nf)).add(false, "ctmask", hex(ct))
+	default:
+		d.refuse()
+	}
+	if d.rev == 2 && d.u8(13) != 0 {
+		side := "left"
+		if d.u8(12) == 1 {
+			side = "right"
+		}
+		o.add(false, side+"-shift-mark", num(d.u8(13)))
+	}
+	return o.does(host.Continue)
+}
+
+// ctTarget reads struct xt_ct_target_info (r0) and _v1 (r1, r2); NOTRACK has no
+// fields. An untracked packet is never translated.
+func ctTarget(d *data) Result {
+	if d.name == "NOTRACK" {
+		return d.target().does(host.Continue)
+	}
+	flags, zone := d.u16(0), d.u16(2)
+	o := d.target()
+	if flags&2 != 0 {
+		o.text.Reset()
+		o.text.WriteString("-j NOTRACK")
+		return o.does(host.Continue)
+	}
+	o.flag(flags&1 != 0, "notrack")
+	if helper := d.str(12, 16); helper != "" {
+		o.add(false, "helper", quote(helper))
+	}
+	if d.rev > 0 {
+		if timeout := d.str(28, 32); timeout != "" {
+			o.add(false, "timeout", quote(timeout))
+		}
+	}
+	if events := d.u32(4); events != 0 {
+		o.add(false, "ctevents", names(events, "new", "related", "destroy", "reply", "assured", "protoinfo", "helper",
+			"mark", "natseqinfo", "secmark"))
+	}
+	if events := d.u32(8); events != 0 {
+		o.add(false, "expevents", names(events, "new"))
+	}
+	return d.ctZone(o, flags, zone).does(host.Continue)
+}
+
+func (d *data) ctZone(o *options, flags, zone uint16) *options {
+	option := "zone"
+	switch {
+	case flags&4 != 0:
+		option = "zone-orig"
+	case flags&8 != 0:
+		option = "zone-reply"
+	}
+	switch {
+	case flags&16 != 0:
+		o.add(false, option, "mark")
+	case zone != 0:
+		o.add(false, option, num(zone))
+	}
+	return o
+}
+
+// setTarget reads struct xt_set_info_target_v1, _v2 and _v3: packets add their
+// address to a set, take it out, or take marks from one.
+func setTarget(d *data) Result {
+	if d.rev < 1 || d.rev > 3 {
+		d.refuse()
+		return Result{}
+	}
+	o := d.target()
+	var fills []string
+	if name, ok := d.setOption(o, 0, "add-set"); ok {
+		fills = append(fills, name)
+	}
+	if d.rev > 1 {
+		d.setAddOptions(o)
+	}
+	d.setOption(o, 4, "del-set")
+	if d.rev == 3 {
+		d.setMapOptions(o)
+	}
+	r := o.does(host.Continue)
+	r.Fills = fills
+	return r
+}
+
+// setOption writes one of the sets; ok is false where there is none.
+func (d *data) setOption(o *options, off int, option string) (name string, ok bool) {
+	const none = 65535 // IPSET_INVALID_ID
+	u := d.setUse(off)
+	if u.dim > 6 {
+		d.refuse()
+		return "", false
+	}
+	if u.index == none {
+		return "", false
+	}
+	_, name, _ = d.set(u)
+	o.add(false, option, quote(name)+" "+u.directions())
+	return name, true
+}
+
+func (d *data) setAddOptions(o *options) {
+	flags, timeout := d.u32(8), d.u32(12)
+	if d.rev == 3 {
+		flags, timeout = d.u32(12), d.u32(16)
+	}
+	o.flag(flags&1 != 0, "exist")
+	if timeout != 0xffffffff {
+		o.add(false, "timeout", num(timeout))
+	}
+}
+
+func (d *data) setMapOptions(o *options) {
+	if _, ok := d.setOption(o, 8, "map-set"); !ok {
+		return
+	}
+	flags := d.u32(12)
+	o.flag(flags&(1<<8) != 0, "map-mark").flag(flags&(1<<9) != 0, "map-prio").flag(flags&(1<<10) != 0, "map-queue")
+}
+
+// classifyTarget reads struct xt_classify_target_info.
+func classifyTarget(d *data) Result {
+	class := d.u32(0)
+	return d.target().add(false, "set-class", hexPlain(class>>16)+":"+hexPlain(class&0xffff)).does(host.Continue)
+}
+
+func hexPlain(n uint32) string { return hex(n)[2:] }
+
+// secmarkTarget reads struct xt_secmark_target_info and _v1.
+func secmarkTarget(d *data) Result {
+	context := 8
+	if d.rev > 0 {
+		context = 1
+	}
+	return d.target().add(false, "selctx", quote(d.str(context, 256))).does(host.Continue)
+}
+
+// connsecmarkTarget reads struct xt_connsecmark_target_info.
+func connsecmarkTarget(d *data) Result {
+	return d.target().flag(d.u8(0) == 1, "save").flag(d.u8(0) == 2, "restore").does(host.Continue)
+}
+
+// hmarkTarget reads struct xt_hmark_info: a mark by hash, like a balancer's.
+func hmarkTarget(d *data) Result {
+	flags := d.u32(40)
+	o := d.target()
+	if flags&(1<<13) != 0 {
+		o.add(false, "hmark-tuple", "src,dst")
+	}
+	return o.add(false, "hmark-mod", num(d.u32(52))).add(false, "hmark-offset", num(d.u32(56))).
+		add(false, "hmark-rnd", hex(d.u32(48))).does(host.Continue)
+}
