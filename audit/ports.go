@@ -1,0 +1,126 @@
+package audit
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/natwarden/natwarden/internal/host"
+)
+
+// portRows joins redirects and listeners of one namespace: who answers on each
+// port. A redirect stands before the listener that it hides.
+func portRows(netns string, rows []host.Redirect, listeners []host.Listener) []PortRow {
+	out := []PortRow{}
+	taken := takenPorts{}
+	for i := range rows {
+		r := &rows[i]
+		if !answers(r) {
+			continue
+		}
+		out = append(out, redirectRow(netns, r))
+		taken.add(r)
+	}
+	taken.seal()
+	for i := range listeners {
+		out = append(out, listenerRows(netns, &listeners[i], taken)...)
+	}
+	return out
+}
+
+// answers says whether a redirect decides who answers packets from outside.
+func answers(r *host.Redirect) bool {
+	return !r.Info && r.Direction == "inbound" && (r.State == host.Active || r.State == host.Unknown)
+}
+
+func redirectRow(netns string, r *host.Redirect) PortRow {
+	by := slices.Clone(r.To)
+	if len(by) == 0 {
+		by = []string{"unknown"}
+	}
+	return PortRow{Proto: r.Proto, Family: r.Family, Address: r.Address, Ports: r.Ports, Condition: condition(r),
+		AnsweredBy: by, Redirects: []string{r.ID}, Netns: netns}
+}
+
+func condition(r *host.Redirect) string {
+	parts := slices.Clone(r.Conditions)
+	if r.Source != "" {
+		parts = append([]string{"from " + r.Source}, parts...)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// takenPorts are the ports that redirects take whole: whatever listens there
+// is not what answers from outside.
+type takenPorts map[takenKey][]host.Range[host.Port]
+
+type takenKey struct {
+	proto  host.Proto
+	family host.Family
+}
+
+func (t takenPorts) add(r *host.Redirect) {
+	m := r.Match
+	if r.State != host.Active || m == nil || condition(r) != "" || !m.Address.Any() {
+		return
+	}
+	for _, p := range []host.Proto{host.TCP, host.UDP, host.SCTP, host.UDPLite} {
+		if !m.Protos.Has(p) {
+			continue
+		}
+		for _, f := range []host.Family{host.IP, host.IP6} {
+			if r.Family == f || r.Family == host.Both {
+				t[takenKey{p, f}] = append(t[takenKey{p, f}], ranges(m.Ports)...)
+			}
+		}
+	}
+}
+
+func ranges(p host.Ports) []host.Range[host.Port] {
+	if p.Any() {
+		return []host.Range[host.Port]{{Lo: 0, Hi: 65535}}
+	}
+	return p
+}
+
+// seal brings the ranges into the form in which they are looked up.
+func (t takenPorts) seal() {
+	for key, list := range t {
+		t[key] = host.Of(list...)
+	}
+}
+
+func (t takenPorts) has(p host.Proto, f host.Family, port uint16) bool {
+	_, found := slices.BinarySearchFunc(t[takenKey{p, f}], host.Port(port), func(r host.Range[host.Port], p host.Port) int {
+		switch {
+		case r.Hi < p:
+			return -1
+		case r.Lo > p:
+			return 1
+		}
+		return 0
+	})
+	return found
+}
+
+// listenerRows gives a row for each packet family that the socket takes and no
+// redirect takes from it.
+func listenerRows(netns string, l *host.Listener, taken takenPorts) []PortRow {
+	bound, err := netip.ParseAddr(l.Address)
+	if err != nil {
+		return nil
+	}
+	var out []PortRow
+	for _, f := range familiesOf(l, bound) {
+		if taken.has(number(l.Proto), f, l.Port) && !bound.IsLoopback() {
+			continue
+		}
+		row := PortRow{Proto: l.Proto, Family: f, Ports: host.PortsString(host.PortsOf(l.Port, l.Port)),
+			AnsweredBy: []string{socketAddress(l)}, Redirects: []string{}, Netns: netns}
+		if !bound.IsUnspecified() {
+			row.Address = bound.Unmap().String()
+		}
+		out = append(out, row)
+	}
+	return out
+}

@@ -1,0 +1,163 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/natwarden/natwarden/internal/host"
+	"github.com/natwarden/natwarden/internal/owner"
+	"github.com/natwarden/natwarden/internal/walk"
+	"github.com/natwarden/natwarden/policy"
+)
+
+// Run reads every space through every source, judges what it found and makes
+// the report. What could not be read stands in Blind; only a cancelled context is an error.
+func Run(ctx context.Context, in Input, pol *policy.Policy, now time.Time) (*Report, error) {
+	state := read(ctx, in)
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("reading the host: %w", err)
+	}
+	r := &Report{
+		SchemaVersion: SchemaVersion, Tool: in.Tool, TakenAt: now.UTC().Truncate(time.Second), Host: in.Host,
+		Policy: PolicyRef{Path: pol.Path, SHA256: pol.SHA256}, Scope: in.Scope,
+		Redirects: []host.Redirect{}, Listeners: []host.Listener{}, Ports: []PortRow{}, ExceptionsUsed: []Exception{},
+		Blind: append([]host.Blind{}, state.Blind...),
+	}
+	r.Scope.Sources = state.Sources
+	for _, space := range state.Spaces {
+		r.addSpace(space, socketsRead(state))
+	}
+	r.judge(pol, now)
+	for i := range r.Redirects {
+		r.notUnderstood(&r.Redirects[i])
+	}
+	r.conclude()
+	return r, nil
+}
+
+// addSpace adds the rows of one namespace.
+func (r *Report) addSpace(space *host.Space, sockets bool) {
+	rows := append(walk.Redirects(space, walk.Options{SocketsRead: sockets}), space.Redirects...)
+	joinProcesses(rows, space)
+	for i := range rows {
+		rows[i].Owner = owner.Of(&rows[i])
+		rows[i].Advice = owner.Advice(&rows[i])
+	}
+	r.Redirects = append(r.Redirects, rows...)
+	r.Listeners = append(r.Listeners, space.Listeners...)
+	r.Ports = append(r.Ports, portRows(space.Netns, rows, space.Listeners)...)
+}
+
+func socketsRead(s *host.State) bool {
+	for _, b := range s.Blind {
+		if b.Source == "sockets" {
+			return false
+		}
+	}
+	return slices.ContainsFunc(s.Sources, func(x host.SourceState) bool { return x.Name == "sockets" && x.State == host.Read })
+}
+
+// judge asks the policy about every row.
+func (r *Report) judge(pol *policy.Policy, now time.Time) {
+	used := map[string]bool{}
+	for i := range r.Redirects {
+		row := &r.Redirects[i]
+		verdict, by, note := pol.JudgeRedirect(row, now)
+		row.Verdict, row.AllowedBy = verdict, by
+		if note != "" {
+			row.Why = append(row.Why, note)
+		}
+		used[by] = true
+	}
+	for i := range r.Listeners {
+		l := &r.Listeners[i]
+		verdict, by, note := pol.JudgeListener(l, now)
+		l.Verdict, l.AllowedBy, l.Advice = verdict, by, note
+		used[by] = true
+	}
+	r.ExceptionsUsed = append(r.ExceptionsUsed, exceptions(pol, used)...)
+}
+
+// notUnderstood makes a redirect that nobody can judge a blind spot, unless
+// the policy names it.
+func (r *Report) notUnderstood(row *host.Redirect) {
+	if row.State != host.Unknown || row.Verdict == host.Allowed {
+		return
+	}
+	what := row.ID
+	if row.Rule != nil {
+		what = fmt.Sprintf("%s %s %s rule %d", row.Rule.Family, row.Rule.Table, row.Rule.Chain, row.Rule.Index)
+	}
+	why := "it may redirect and cannot be judged"
+	if len(row.Why) > 0 {
+		why = row.Why[0]
+	}
+	blind := host.Blind{Source: row.Mechanism, What: what, Why: why}
+	if !slices.Contains(r.Blind, blind) {
+		r.Blind = append(r.Blind, blind)
+	}
+}
+
+// conclude gives the report its verdict: a violation is one whatever could not
+// be read; without one, something unread keeps it from being compliant.
+func (r *Report) conclude() {
+	r.Status, r.ExitCode = Compliant, ExitCompliant
+	if len(r.Blind) > 0 {
+		r.Status, r.ExitCode = Incomplete, ExitIncomplete
+	}
+	if r.hasViolation() {
+		r.Status, r.ExitCode = Violations, ExitViolations
+	}
+}
+
+func (r *Report) hasViolation() bool {
+	return slices.ContainsFunc(r.Redirects, func(x host.Redirect) bool { return x.Verdict == host.Violation }) ||
+		slices.ContainsFunc(r.Listeners, func(x host.Listener) bool { return x.Verdict == host.Violation })
+}
+
+// read asks the sources of every space. The sources of one space run side by
+// side, each on a thread of its own inside the namespace.
+func read(ctx context.Context, in Input) *host.State {
+	state := &host.State{Blind: slices.Clone(in.Blind)}
+	tally := newTally(in.Sources)
+	for _, space := range in.Spaces {
+		s := &host.Space{Netns: space.Label, NetnsUID: space.UID}
+		state.Spaces = append(state.Spaces, s)
+		var wait sync.WaitGroup
+		for i, source := range in.Sources {
+			wait.Go(func() { tally.add(i, space.Label, readOne(ctx, space, source, s)) })
+		}
+		wait.Wait()
+	}
+	state.Blind = append(state.Blind, tally.blind...)
+	state.Sources = append(tally.states(in.Sources), skipped(in.Skipped)...)
+	return state
+}
+
+type answer struct {
+	reading host.Reading
+	err     error
+}
+
+func readOne(ctx context.Context, space Space, source Source, into *host.Space) answer {
+	var a answer
+	err := space.Enter(ctx, func(ctx context.Context) error {
+		a.reading, a.err = source.Read(ctx, into)
+		return nil
+	})
+	if err != nil {
+		a.err = err
+	}
+	return a
+}
+
+func skipped(names []string) []host.SourceState {
+	out := make([]host.SourceState, 0, len(names))
+	for _, name := range names {
+		out = append(out, host.SourceState{Name: name, State: host.Skipped, Why: "left out by --sources"})
+	}
+	return out
+}
