@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// systemPath is where the programs that natwarden runs stand; it never takes
+// a PATH from whoever called it.
+const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// scrubEnvironment takes away what could make a library or a child look at
+// something else than this host: HOST_PROC and its like redirect gopsutil,
+// XTABLES_LIBDIR and LD_PRELOAD put foreign code into iptables, a locale
+// changes what is parsed.
+func scrubEnvironment() error {
+	for _, pair := range os.Environ() {
+		name, _, _ := strings.Cut(pair, "=")
+		if !misleads(name) {
+			continue
+		}
+		if err := os.Unsetenv(name); err != nil {
+			return fmt.Errorf("removing %s from the environment: %w", name, err)
+		}
+	}
+	for name, value := range map[string]string{"PATH": systemPath, "LC_ALL": "C"} {
+		if err := os.Setenv(name, value); err != nil {
+			return fmt.Errorf("setting %s in the environment: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func misleads(name string) bool {
+	for _, prefix := range []string{"HOST_", "XTABLES_", "LD_", "LC_", "IPTABLES_", "EBTABLES_", "NFT_", "BASH_"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	switch name {
+	case "IFS", "ENV", "LANG", "LANGUAGE", "TMPDIR":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,35 @@
+// Command natwarden answers one question about a Linux server (who really
+// answers on each of its ports, and is that authorized?) and ends what is not
+// authorized in a way that can be taken back.
+//
+// One file a verb. The package parses flags, wires the sources and editors,
+// calls one verb, renders the result (text*.go and json*.go are the only files
+// that do) and turns an error into an exit code (exit.go). natwarden is a
+// program, not a library.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() { os.Exit(natwarden()) }
+
+// natwarden runs the program and gives its exit code.
+func natwarden() int {
+	if err := scrubEnvironment(); err != nil {
+		fmt.Fprintln(os.Stderr, "natwarden:", err)
+		return exitError
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	// A closed pipe is an error of the write, not a silent end: the default of
+	// SIGPIPE on descriptor 1 would kill a remediation that is half told.
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE)
+	defer signal.Stop(broken)
+	return execute(ctx, newStreams(), os.Args[1:])
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+
+	"github.com/natwarden/natwarden/audit"
+	"github.com/natwarden/natwarden/internal/netns"
+	"github.com/natwarden/natwarden/policy"
+	"github.com/natwarden/natwarden/remediate"
+)
+
+// RemediateOptions are the flags of remediate.
+type RemediateOptions struct {
+	DryRun       bool
+	Only         []string
+	Include      []string
+	Irreversible bool
+	NoConfirm    bool
+	Yes          bool
+}
+
+// AddFlags defines the flags.
+func (o *RemediateOptions) AddFlags(f *pflag.FlagSet) {
+	f.BoolVar(&o.DryRun, "dry-run", false, "plan and prove, change nothing")
+	f.StringArrayVar(&o.Only, "only", nil, "end only the redirect with this `ID`; may be repeated")
+	f.StringSliceVar(&o.Include, "include", nil, "what else may be touched, `KINDS` of: "+strings.Join(remediate.IncludeKinds(), ", "))
+	f.BoolVar(&o.Irreversible, "irreversible", false, "go on where the way back cannot be proven")
+	f.BoolVar(&o.NoConfirm, "no-confirm", false, "keep the change without a confirmation afterwards (required for now)")
+	f.BoolVar(&o.Yes, "yes", false, "do not ask")
+}
+
+func newRemediate(a *app) *cobra.Command {
+	var o RemediateOptions
+	cmd := &cobra.Command{
+		Use:   "remediate",
+		Short: "end what the policy does not allow, in a way that can be taken back",
+		Long: "Ends every redirect that the policy does not allow: proves the way back, takes a\n" +
+			"snapshot, removes in one transaction, reads again and compares. Where something\n" +
+			"else changed as well, it puts everything back by itself.\n\n" +
+			"It changes only the network namespace in which it was started unless --netns\n" +
+			"names more. Without a policy file it needs --policy builtin, or --only.\n" +
+			"This version does not wait for a confirmation yet, so --no-confirm is required:\n" +
+			"keep another way into the machine open, and know: natwarden rollback." +
+			exitStatus(map[int]string{
+				exitOK:         "done and verified, or nothing to do; nothing unauthorized remains in scope",
+				exitViolations: "done what it may, violations remain (with --dry-run: there is something to do)",
+				exitBlind:      "done, but something could not be read",
+			}, exitOK, exitError, exitViolations, exitBlind, exitRolledBack, exitBroken, exitRefused, exitUsage, exitBusy, exitPrivilege, exitPolicy),
+		Example: "  natwarden remediate --dry-run --policy builtin\n  natwarden remediate --only 9f2c41d07a3b --no-confirm",
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runRemediate(cmd.Context(), a, &o) },
+	}
+	o.AddFlags(cmd.Flags())
+	return cmd
+}
+
+func runRemediate(ctx context.Context, a *app, o *RemediateOptions) error {
+	if err := o.check(a); err != nil {
+		return err
+	}
+	if err := needRight("remediate", unix.CAP_NET_ADMIN); err != nil {
+		return err
+	}
+	pol, err := a.policyToChange(o.Only)
+	if err != nil {
+		return err
+	}
+	s, err := a.openSpaces(ctx, netns.AllSpaces())
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	report, err := look(ctx, s, nil, pol)
+	if err != nil {
+		return err
+	}
+	return o.carryOut(ctx, a, s, report, pol)
+}
+
+func (o *RemediateOptions) check(a *app) error {
+	for _, kind := range o.Include {
+		if !slices.Contains(remediate.IncludeKinds(), kind) {
+			return usage("--include takes "+strings.Join(remediate.IncludeKinds(), ", "), "%q is nothing to include", kind)
+		}
+	}
+	if o.DryRun {
+		return nil
+	}
+	if !o.NoConfirm {
+		return usage("add --no-confirm; natwarden rollback takes the change back",
+			"this version cannot wait for a confirmation after the change")
+	}
+	return a.mustSayYes(o.Yes, "natwarden remediate --no-confirm")
+}
+
+// carryOut shows the plan to a person, asks where that is wanted, and changes.
+func (o *RemediateOptions) carryOut(ctx context.Context, a *app, s *spaces, report *audit.Report, pol *policy.Policy) error {
+	run := func(dry bool) (*remediate.Result, error) {
+		options := o.options(a, pol)
+		options.DryRun = dry
+		return remediate.Run(ctx, report.Redirects, report.Blind, s.toChange(len(a.Netns) > 0), editors(), options)
+	}
+	if !o.DryRun && !o.Yes {
+		plan, err := run(true)
+		if err != nil || len(plan.Steps) == 0 {
+			return a.finish(plan, err, remediated)
+		}
+		a.showPlan(plan, planned)
+		yes, err := a.confirmed(fmt.Sprintf("Carry out %s?", count(len(plan.Steps), "step")))
+		if err != nil {
+			return err
+		}
+		if !yes {
+			a.note("nothing was changed")
+			return conclude(exitViolations)
+		}
+	}
+	result, err := run(o.DryRun)
+	words := remediated
+	if o.DryRun {
+		words = planned
+	}
+	return a.finish(result, err, words)
+}
+
+func (o *RemediateOptions) options(a *app, pol *policy.Policy) remediate.Options {
+	return remediate.Options{
+		Only:         o.Only,
+		Include:      o.Include,
+		Irreversible: o.Irreversible,
+		StateDir:     a.StateDir,
+		Version:      version,
+		Policy:       pol.Source,
+		Now:          time.Now,
+		Cuts:         cuts(),
+		Listeners:    listeners(),
+	}
+}

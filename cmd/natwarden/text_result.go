@@ -1,0 +1,119 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/natwarden/natwarden/remediate"
+)
+
+// telling is how a result is put into words.
+type telling struct {
+	done    string // the verb of what was carried out: "ended"
+	open    string // of what was not: "to be ended"
+	left    string // heading of what remains
+	nothing string // the verdict where there was nothing to do
+}
+
+var (
+	remediated = telling{"Done", "Not done", "Left as it is", "NOTHING TO DO: no redirect that may be ended here is unauthorized."}
+	planned    = telling{"Done", "To be done", "Would be left as it is", "NOTHING TO DO: no redirect that may be ended here is unauthorized."}
+	rolledBack = telling{"Put back", "To be put back", "Not put back", "NOTHING TO DO: the newest change is rolled back already, or there is none."}
+)
+
+// finish shows what a change did, and ends the verb with its exit code. An
+// error that comes with a result is told after it.
+func (a *app) finish(r *remediate.Result, err error, words telling) error {
+	if r == nil {
+		return err
+	}
+	if a.json() {
+		if err := writeJSON(a.out, r); err != nil {
+			return err
+		}
+	} else {
+		a.page().writeResult(r, words)
+	}
+	if err != nil {
+		a.tell(err)
+	}
+	if !a.Quiet {
+		for _, n := range r.Notes {
+			a.note("%s", clean(n))
+		}
+	}
+	return conclude(r.ExitCode)
+}
+
+// writeResult writes what remediate or rollback did: the verdict, each step
+// with what it did besides, and what is left with the reason.
+func (p *page) writeResult(r *remediate.Result, words telling) {
+	p.resultLine(r, words)
+	p.steps(r.Steps, true, words.done)
+	p.steps(r.Steps, false, words.open)
+	if len(r.Left) > 0 {
+		p.heading(words.left)
+		for _, l := range r.Left[:p.cut(len(r.Left))] {
+			p.item(strings.TrimSpace(l.ID + " " + l.Why))
+		}
+		p.more(len(r.Left))
+	}
+	p.blind(r.Blind)
+}
+
+func (p *page) resultLine(r *remediate.Result, words telling) {
+	switch r.Status {
+	case remediate.Done:
+		text := "DONE: " + count(len(r.Steps), "step") + " carried out and verified"
+		if r.Change != "" {
+			text += ", change " + r.Change
+		}
+		if len(r.Left) > 0 {
+			p.paragraph(yellow, text+"; "+thousands(len(r.Left))+" left as they are.")
+			return
+		}
+		p.paragraph(green, text+".")
+	case remediate.Nothing:
+		text := words.nothing
+		if len(r.Left) > 0 {
+			p.paragraph(yellow, "NOTHING DONE: "+thousands(len(r.Left))+" left as they are.")
+			return
+		}
+		p.paragraph(green, text)
+	case remediate.Pending:
+		p.paragraph(yellow, "PLAN: "+count(len(r.Steps), "step")+" to be carried out. Nothing was changed.")
+	case remediate.RolledBack:
+		p.paragraph(red, "ROLLED BACK: it failed, and everything that was changed is put back.")
+	case remediate.Refused:
+		p.paragraph(red, "REFUSED: nothing was changed.")
+	default:
+		p.paragraph(red, "FAILED: see the message for how the host stands.")
+	}
+}
+
+// steps lists the steps that are done, or those that are not.
+func (p *page) steps(all []remediate.Step, done bool, title string) {
+	n := 0
+	for i := range all {
+		if all[i].Done != done {
+			continue
+		}
+		if n++; n == 1 {
+			p.heading(title)
+		}
+		if p.limit == 0 || n <= p.limit {
+			p.step(&all[i])
+		}
+	}
+	p.more(n)
+}
+
+func (p *page) step(s *remediate.Step) {
+	p.item(s.Action + " " + s.Object)
+	p.field("before", s.Before)
+	p.field("after", s.After)
+	p.field("why", s.Why)
+	p.field("besides", strings.Join(s.SideEffects, "; "))
+	if !s.Reversible {
+		p.field("no way back", "this step cannot be taken back")
+	}
+}

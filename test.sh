@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# The one command that tests natwarden: ./test.sh
+#
+# It does its own set-up: as root on Debian or Ubuntu it installs the packages
+# that the tests drive and that are missing, without starting any service. Then
+# gofmt, go vet, staticcheck, go mod tidy, every test under the race detector,
+# and a while of each fuzz target. Everything that touches netfilter happens in
+# network namespaces of the tests' own.
+#
+# NATWARDEN_FUZZTIME=10s   how long each fuzz target runs; 0 for not at all
+# NATWARDEN_NO_INSTALL=1   install nothing
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+. .ci/setup.sh
+settle_environment
+
+step() { printf '\n== %s\n' "$*"; }
+
+if [ "$(id -u)" = 0 ]; then
+	step "packages"
+	# shellcheck disable=SC2046
+	install_missing $(cat testdata/PACKAGES)
+	export NATWARDEN_REQUIRE_LAB=1
+else
+	step "not root: every test that needs a network namespace is skipped"
+fi
+
+race=-race
+if ! command -v "$(go env CC)" >/dev/null; then
+	step "there is no C compiler: the tests run without the race detector"
+	race=
+fi
+
+step "gofmt"
+unformatted=$(gofmt -l $(git ls-files -co --exclude-standard '*.go' 2>/dev/null || find . -name '*.go'))
+[ -z "$unformatted" ] || { printf 'not formatted (gofmt -w):\n%s\n' "$unformatted"; exit 1; }
+step "go vet"
+go vet ./...
+step "staticcheck"
+go tool staticcheck ./...
+step "go mod tidy -diff"
+go mod tidy -diff
+step "go test $race ./..."
+go test $race -timeout 8m ./...
+
+fuzztime=${NATWARDEN_FUZZTIME:-10s}
+if [ "$fuzztime" != 0 ]; then
+	step "fuzz targets, $fuzztime each"
+	grep -rlE '^func Fuzz[A-Za-z0-9_]*\(' --include='*_test.go' . | sort | while read -r file; do
+		for target in $(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$file"); do
+			echo "-- $(dirname "$file") $target"
+			go test -run '^$' -fuzz "^$target\$" -fuzztime "$fuzztime" -fuzzminimizetime 2s -parallel 2 "$(dirname "$file")" </dev/null
+		done
+	done
+fi
+step "all passed"
