@@ -127,10 +127,19 @@ func read(ctx context.Context, in Input) *host.State {
 		s := &host.Space{Netns: space.Label, NetnsUID: space.UID}
 		state.Spaces = append(state.Spaces, s)
 		var wait sync.WaitGroup
+		ask := func(i int) { tally.add(i, space.Label, readOne(ctx, space, in.Sources[i], s)) }
+		var followers []int
 		for i, source := range in.Sources {
-			wait.Go(func() { tally.add(i, space.Label, readOne(ctx, space, source, s)) })
+			if _, follows := source.(Follower); follows {
+				followers = append(followers, i)
+				continue
+			}
+			wait.Go(func() { ask(i) })
 		}
 		wait.Wait()
+		for _, i := range followers {
+			ask(i)
+		}
 	}
 	state.Blind = append(state.Blind, tally.blind...)
 	state.Sources = append(tally.states(in.Sources), skipped(in.Skipped)...)

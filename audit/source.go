@@ -14,6 +14,13 @@ type Source interface {
 	Read(ctx context.Context, into *host.Space) (host.Reading, error)
 }
 
+// A Follower is a source that needs what the others found in the space
+// (listeners, rules): it runs after them, one after another.
+type Follower interface {
+	Source
+	Follows()
+}
+
 // Space is a network namespace to look at.
 type Space struct {
 	Label string // "" is the one in which natwarden was started
