@@ -16,9 +16,15 @@ type Set struct {
 	Revision uint8
 	// Timeouts is true where elements may expire.
 	Timeouts bool
+	// MarkMask is applied to a packet's mark before it is looked up (hash:ip,mark);
+	// 0 is no mask.
+	MarkMask uint32
 	Elements []Element
 	// Unread says why the elements could not be read or understood; "" where they were.
 	Unread string
+
+	hasIndex bool
+	netmask  int // prefix length of what a hash:ip or bitmap:ip holds; 0 for single addresses
 }
 
 // Dims are the dimensions of the set's elements: of "hash:ip,port" they are

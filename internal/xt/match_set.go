@@ -135,6 +135,8 @@ type contents struct {
 	sets  Sets
 	fam   host.Family
 	depth int
+
+	markMask uint32
 }
 
 func (c contents) matches(s *ipset.Set) []host.Match {
@@ -282,6 +284,9 @@ func (c contents) elements(s *ipset.Set, dims []string, words string) []host.Mat
 		return []host.Match{{Conditions: []string{words + " (" + num(uint64(len(s.Elements))) + " elements)"}}}
 	}
 	all := make([]host.Match, 0, len(s.Elements))
+	if c.markMask = s.MarkMask; c.markMask == 0 {
+		c.markMask = 0xffffffff
+	}
 	for i := range s.Elements {
 		m := host.Match{Conditions: []string{words}}
 		first := true
@@ -312,15 +317,24 @@ func (c contents) dimension(e *ipset.Element, dim string, source, first bool) (m
 	case "port":
 		return portDimension(e, source)
 	case "mac":
-		m.Require(side(source) + "-mac " + mac(e.MAC[:]))
+		m.Require(macWords(e, source))
 	case "mark":
-		m.Require("mark " + hex(e.Mark))
+		m.Require("mark " + hex(e.Mark) + "/" + hex(c.markMask))
 	case "iface":
 		return ifaceDimension(e, source)
 	default:
 		m.Require("with " + quote(dim) + " of the element")
 	}
 	return m
+}
+
+// macWords: an element of a bitmap:ip,mac without a MAC takes the first one that
+// comes along.
+func macWords(e *ipset.Element, source bool) string {
+	if !e.HasMAC {
+		return side(source) + "-mac as first seen (filled by packets)"
+	}
+	return side(source) + "-mac " + mac(e.MAC[:])
 }
 
 func portDimension(e *ipset.Element, source bool) (m host.Match) {
