@@ -1,6 +1,7 @@
 package xtables
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -49,11 +50,18 @@ func writeTable(b *strings.Builder, d *Dump, t *Table, env xt.Env) {
 	b.WriteString("COMMIT\n")
 }
 
-// RuleText writes the rule at index i of t.Entries as iptables-save would.
-func RuleText(d *Dump, t *Table, chains []Chain, c Chain, i int, env xt.Env) string {
+// EntryText writes one rule as iptables-save would: a checked entry of a
+// chain, with the chain to which it jumps ("" for none).
+func EntryText(d *Dump, family host.Family, chain string, raw []byte, jump string, env xt.Env) string {
+	t := &Table{Family: family, Blob: raw, Entries: []Entry{{Size: uint16(len(raw)), Target: u16(raw, layoutOf(family).targetOffset)}}}
 	dec := newDecoder(d, t, env)
-	dec.starts = t.Starts(chains)
-	return dec.text(c.Name, i)
+	if IsJump(family, raw) {
+		// The offset means nothing outside the table: 0 stands for the chain.
+		t.Blob = bytes.Clone(raw)
+		dec.starts = map[uint32]string{0: jump}
+		PutJump(family, t.Blob, 0)
+	}
+	return dec.text(chain, 0)
 }
 
 // text is the line of the entry at index i, whether it has effects or not.

@@ -1,0 +1,53 @@
+package edit
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/natwarden/natwarden/internal/host"
+	"github.com/natwarden/natwarden/internal/xtables"
+)
+
+// XT_STATISTIC_MODE_NTH of include/uapi/linux/netfilter/xt_statistic.h: the
+// other mode is random and remembers nothing.
+const statisticNth = 1
+
+// XT_BPF_MODE_FD_ELF of include/uapi/linux/netfilter/xt_bpf.h: the rule holds
+// the number of a file that was open in the process that wrote it.
+const bpfELF = 2
+
+// stateful names the matches of a rule that start anew whenever their table
+// is written: the kernel makes their memory when it checks the entry. Tables
+// of hashlimit, recent and rateest live on by their names.
+func stateful(family host.Family, raw []byte) []string {
+	var kinds []string
+	xtables.EachMatch(family, raw, func(name string, _ uint8, info []byte) {
+		switch name {
+		case "limit", "quota", "connlimit":
+		case "statistic":
+			if len(info) < 2 || binary.NativeEndian.Uint16(info) != statisticNth {
+				return
+			}
+		default:
+			return
+		}
+		if !slices.Contains(kinds, name) {
+			kinds = append(kinds, name)
+		}
+	})
+	return kinds
+}
+
+// hasELF says whether some rule holds the number of an open file, which means
+// nothing in any other process: such a table cannot be written again.
+func (t *table) hasELF() bool {
+	found := false
+	for _, c := range t.chains {
+		for _, r := range c.rules {
+			xtables.EachMatch(t.family, r.raw, func(name string, revision uint8, info []byte) {
+				found = found || name == "bpf" && revision == 1 && len(info) >= 2 && binary.NativeEndian.Uint16(info) == bpfELF
+			})
+		}
+	}
+	return found
+}
