@@ -63,4 +63,5 @@ const (
 	exitHalf       = 5
 	exitRefused    = 7
 	exitBusy       = 75
+	exitPrivilege  = 77
 )

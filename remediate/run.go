@@ -3,21 +3,177 @@ package remediate
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/natwarden/natwarden/internal/change"
 	"github.com/natwarden/natwarden/internal/host"
+	"github.com/natwarden/natwarden/rollback"
 )
+
+// tries bounds how often a plan, or one transaction, is made anew because
+// others change the host meanwhile.
+const tries = 3
 
 // Run ends the violations among rows that lie in spaces and that editors can
 // end, and says what it did and what it left. The result is never nil and
 // carries the exit code; the error says in words why it is 1, 4, 5, 7 or 75.
+// With Options.DryRun it plans and proves the same steps and changes nothing.
 func Run(ctx context.Context, rows []host.Redirect, blind []host.Blind, spaces []Space, editors []change.Editor, o Options) (*Result, error) {
-	return &Result{SchemaVersion: 1, Status: Failed, ExitCode: exitError, Steps: []Step{}, Left: []Left{}, Blind: []host.Blind{}}, errors.ErrUnsupported
+	r := &run{rows: rows, spaces: spaces, editors: editors, o: o.withDefaults(), result: newResult(blind)}
+	err := r.plan(ctx)
+	if err != nil {
+		return r.result.fail(exitFor(err), err)
+	}
+	if o.DryRun {
+		return r.result.planned(r.planned), nil
+	}
+	if r.planned.refused {
+		return r.result.planned(r.planned).fail(exitRefused, errRefused)
+	}
+	if len(r.planned.groups) == 0 {
+		return r.result.planned(r.planned), nil
+	}
+	return r.carryOut(ctx)
 }
 
-// Rollback puts back what a change took away. id is a change id or a prefix of
-// one; "" is the newest change. If that is rolled back already, it does nothing.
-// The result is never nil and carries the exit code; the error says in words why it is 1, 5, 7 or 75.
-func Rollback(ctx context.Context, id string, resolve Resolve, editors []change.Editor, o Options) (*Result, error) {
-	return &Result{SchemaVersion: 1, Status: Failed, ExitCode: exitError, Steps: []Step{}, Left: []Left{}, Blind: []host.Blind{}}, errors.ErrUnsupported
+var errRefused = errors.New("refused: what was planned could not be proven to be reversible, and nothing was changed; --irreversible goes on all the same")
+
+// run is one run of remediate.
+type run struct {
+	rows    []host.Redirect
+	spaces  []Space
+	editors []change.Editor
+	o       Options
+	result  *Result
+	planned *plan
+
+	store     *rollback.Store
+	journal   *rollback.Journal
+	origin    rollback.Origin
+	listening map[string][]host.Listener // by label, before the change
+	edited    []int                      // indices of the groups that may have been edited, in order
+}
+
+func (o Options) withDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
+// plan makes the plan, again where the host changes meanwhile.
+func (r *run) plan(ctx context.Context) (err error) {
+	for range tries {
+		if r.planned, err = makePlan(ctx, r.rows, r.spaces, r.editors, r.o); !errors.Is(err, change.ErrStale) {
+			return err
+		}
+	}
+	return err
+}
+
+// carryOut changes the host: lock, look again, snapshot, journal, edit, cut,
+// verify. Whatever fails after the first edit is undone.
+func (r *run) carryOut(ctx context.Context) (*Result, error) {
+	var err error
+	if r.store, err = rollback.Create(r.o.StateDir); err != nil {
+		return r.result.fail(exitError, err)
+	}
+	defer r.store.Close()
+	lock, err := r.store.Lock(r.o.Now())
+	if err != nil {
+		return r.result.fail(exitFor(err), err)
+	}
+	defer lock.Release()
+	if err := r.lookAgain(ctx); err != nil {
+		return r.result.planned(r.planned).fail(exitFor(err), err)
+	}
+	if r.planned.refused {
+		return r.result.planned(r.planned).fail(exitRefused, errRefused)
+	}
+	if err := r.begin(ctx); err != nil {
+		return r.result.planned(r.planned).fail(exitError, err)
+	}
+	defer r.journal.Close()
+	if err := r.change(ctx); err != nil {
+		return r.undo(err)
+	}
+	return r.result.carriedOut(r.planned), nil
+}
+
+// lookAgain compares the host with the plan, under the lock. Where others
+// changed it, the plan is made anew, a bounded number of times.
+func (r *run) lookAgain(ctx context.Context) error {
+	var err error
+	for range tries {
+		if err = r.planned.compare(ctx); !errors.Is(err, change.ErrStale) {
+			return err
+		}
+		if again := r.plan(ctx); again != nil {
+			return fmt.Errorf("%w (planning anew: %w)", err, again)
+		}
+		if r.planned.refused {
+			return nil
+		}
+	}
+	return err
+}
+
+// begin takes the snapshot and writes the plan, before the first change.
+func (r *run) begin(ctx context.Context) error {
+	var err error
+	r.listening = map[string][]host.Listener{}
+	var ids []rollback.Netns
+	for _, s := range r.planned.spaces() {
+		id, err := s.identity()
+		if err != nil {
+			return err
+		}
+		ids = append(ids, id)
+		if r.listening[s.Label], err = s.listeners(ctx, r.o); err != nil {
+			return err
+		}
+	}
+	if r.origin, err = rollback.Here(r.o.Version, r.o.Now(), ids); err != nil {
+		return err
+	}
+	if r.result.Snapshot, err = r.snapshot(); err != nil {
+		return err
+	}
+	id, err := r.store.NewChangeID(r.o.Now())
+	if err != nil {
+		return err
+	}
+	r.journal, err = r.store.Begin(r.planned.record(id, r.result.Snapshot, r.origin), r.o.Now())
+	if err == nil {
+		r.result.Change = id
+	}
+	return err
+}
+
+// change carries out the plan and verifies it.
+func (r *run) change(ctx context.Context) error {
+	for i := range r.planned.groups {
+		if err := r.edit(ctx, i); err != nil {
+			return err
+		}
+	}
+	for i := range r.planned.cuts {
+		if err := r.cut(ctx, &r.planned.cuts[i]); err != nil {
+			return err
+		}
+	}
+	if err := r.verify(ctx); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("interrupted: %w", err)
+	}
+	return r.note(rollback.Entry{Event: rollback.Verified, Group: -1})
+}
+
+// note writes a line of the journal.
+func (r *run) note(e rollback.Entry) error {
+	e.Time = r.o.Now()
+	return r.journal.Write(e)
 }

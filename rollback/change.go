@@ -147,7 +147,7 @@ func parseChange(plan, journal []byte) (*Change, error) {
 
 func (c *Change) checkGroups() error {
 	for i, e := range c.Entries {
-		of := e.Event == Intend || e.Event == DoneEvent || e.Event == PutBack
+		of := e.Event == Intend || e.Event == DoneEvent || e.Event == Restore || e.Event == PutBack
 		if of && (e.Group < 0 || e.Group >= len(c.Plan.Groups)) {
 			return fmt.Errorf("journal line %d: the plan has no group %d", i+1, e.Group)
 		}

@@ -28,6 +28,7 @@ const (
 	CutEvent   = "cut"         // flows were cut; they cannot be put back
 	Verified   = "verified"    // the host was read again and is as planned
 	FailedWith = "failed"      // something went wrong; what was done is undone next
+	Restore    = "restore"     // the next thing is to put the group back
 	PutBack    = "put-back"    // the group is as it was before
 	PartlyBack = "partly-back" // a rollback ended, and something could not be put back
 	RolledBack = "rolled-back" // the change is undone as a whole

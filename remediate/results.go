@@ -1,0 +1,107 @@
+package remediate
+
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/natwarden/natwarden/internal/change"
+	"github.com/natwarden/natwarden/internal/host"
+	"github.com/natwarden/natwarden/rollback"
+)
+
+func newResult(blind []host.Blind) *Result {
+	return &Result{
+		SchemaVersion: 1, Status: Nothing,
+		Steps: []Step{}, Left: []Left{}, Blind: append([]host.Blind{}, blind...),
+	}
+}
+
+// exitFor maps an error that came before any change to its exit code.
+func exitFor(err error) int {
+	var busy *rollback.BusyError
+	switch {
+	case errors.As(err, &busy), errors.Is(err, change.ErrBusy):
+		return exitBusy
+	case errors.Is(err, change.ErrStale):
+		return exitRefused
+	case errors.Is(err, fs.ErrPermission):
+		return exitPrivilege
+	}
+	return exitError
+}
+
+// fail ends a result with an error.
+func (r *Result) fail(code int, err error) (*Result, error) {
+	r.ExitCode = code
+	switch code {
+	case exitRefused:
+		r.Status = Refused
+	case exitRolledBack:
+		r.Status = RolledBack
+	default:
+		r.Status = Failed
+	}
+	return r, err
+}
+
+// planned is the result of a plan that is not carried out.
+func (r *Result) planned(p *plan) *Result {
+	r.show(p, false)
+	r.Status, r.ExitCode = Nothing, r.remains()
+	if len(r.Steps) > 0 {
+		r.Status, r.ExitCode = Pending, exitViolations
+	}
+	if p.refused {
+		r.Status, r.ExitCode = Refused, exitViolations
+	}
+	return r
+}
+
+// carriedOut is the result of a plan that is done and verified.
+func (r *Result) carriedOut(p *plan) *Result {
+	r.show(p, true)
+	r.Status, r.ExitCode = Done, r.remains()
+	return r
+}
+
+// remains is the exit code for what a run leaves behind: a violation weighs
+// more than what could not be read.
+func (r *Result) remains() int {
+	switch {
+	case len(r.Left) > 0:
+		return exitViolations
+	case len(r.Blind) > 0:
+		return exitIncomplete
+	}
+	return exitOK
+}
+
+// show fills in a plan's steps and what it leaves.
+func (r *Result) show(p *plan, done bool) {
+	r.Steps = p.shown()
+	for i := range r.Steps {
+		r.Steps[i].Done = done || r.Steps[i].Done
+	}
+	r.Left = append([]Left{}, p.left...)
+	r.Notes = append(append([]string{}, p.notes...), p.sideEffects()...)
+}
+
+// shown are the steps as they are shown and written down: exactly those that
+// are sent. Of the flows those that were found last.
+func (p *plan) shown() []Step {
+	out := []Step{}
+	for _, g := range p.groups {
+		rows := g.byID()
+		for _, s := range g.steps {
+			out = append(out, describe(s, rows))
+		}
+	}
+	for _, c := range p.cuts {
+		for i, s := range c.steps {
+			shown := describe(s, nil)
+			shown.Done = c.done[i]
+			out = append(out, shown)
+		}
+	}
+	return out
+}

@@ -1,0 +1,74 @@
+package remediate
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/natwarden/natwarden/internal/host"
+)
+
+// verify reads the host again: what was planned is gone, every other
+// fingerprint and its order are as before, and the listeners are still there.
+func (r *run) verify(ctx context.Context) error {
+	var wrong []string
+	for _, g := range r.planned.groups {
+		world, err := g.read(ctx)
+		if err != nil {
+			return fmt.Errorf("verifying: %w", err)
+		}
+		for _, d := range diff(expected(g.world.Places, g.steps), world.Places, g.steps) {
+			wrong = append(wrong, g.label()+": "+d)
+		}
+	}
+	for _, s := range r.planned.spaces() {
+		now, err := s.listeners(ctx, r.o)
+		if err != nil {
+			return fmt.Errorf("verifying: %w", err)
+		}
+		wrong = append(wrong, vanished(r.listening[s.Label], now)...)
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("verifying: the host is not as planned: %s", strings.Join(wrong[:min(len(wrong), 8)], "; "))
+	}
+	return nil
+}
+
+// vanished names the listeners that are gone though their process runs on. A
+// process that ended by itself is none of our doing.
+func vanished(before, now []host.Listener) []string {
+	have := map[string]bool{}
+	for _, l := range now {
+		have[endpoint(l)] = true
+	}
+	var out []string
+	for _, l := range before {
+		if !have[endpoint(l)] && !transient(l) && anyRuns(l.Processes) {
+			out = append(out, "nobody listens on "+endpoint(l)+" any more")
+		}
+	}
+	return out
+}
+
+func endpoint(l host.Listener) string {
+	return fmt.Sprintf("%s %s port %d", l.Proto, l.Address, l.Port)
+}
+
+// transient are UDP sockets on a port that the kernel chose: a resolver's
+// question, gone in a moment (ip_local_port_range begins at 32768).
+func transient(l host.Listener) bool {
+	return strings.HasPrefix(l.Proto, "udp") && l.Port >= 32768
+}
+
+// anyRuns says whether one of the processes runs; without any known it is taken
+// to be so.
+func anyRuns(processes []host.Process) bool {
+	for _, p := range processes {
+		if _, err := os.Stat("/proc/" + strconv.Itoa(p.PID)); err == nil {
+			return true
+		}
+	}
+	return len(processes) == 0
+}
