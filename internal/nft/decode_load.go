@@ -1,0 +1,245 @@
+package nft
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// doPayload is nft_payload: it loads bytes of a header, or writes them.
+func (m *machine) doPayload(f *fields) {
+	if f.has(5) {
+		m.native = true
+		m.writePayload(f)
+		return
+	}
+	base := f.u32(2)
+	if base > uint32(innerHeader) || f.u32(4) == 0 || f.u32(4) > 64 {
+		m.putAll(f.u32(1), foreignOf(fmt.Sprintf("@header %d,%d,%d", base, f.u32(3)*8, f.u32(4)*8), int(f.u32(4)&63)))
+		return
+	}
+	m.putAll(f.u32(1), value{kind: loaded, place: place(base), key: uint16(f.u32(3)), size: int(f.u32(4)), dir: dirNone})
+}
+
+// doMeta is nft_meta: it loads a fact about the packet, or sets one (mark,
+// priority, trace), which no redirect is.
+func (m *machine) doMeta(f *fields) {
+	if f.has(3) {
+		m.native = true
+		return
+	}
+	key := f.u32(2)
+	m.putAll(f.u32(1), value{kind: loaded, place: fromMeta, key: uint16(key), size: metaSize(key), dir: dirNone})
+}
+
+func metaSize(key uint32) int {
+	switch key {
+	case metaIifname, metaOifname, metaBriIifname, metaBriOifname, metaSdifname, metaIifkind, metaOifkind:
+		return 16
+	case metaProtocol, metaIiftype, metaOiftype:
+		return 2
+	case metaNfproto, metaL4proto, metaPkttype, metaDay, metaSecpath, metaNftrace:
+		return 1
+	case metaTime:
+		return 8
+	}
+	return 4
+}
+
+// doCT is nft_ct: it loads a fact about the connection, or sets one.
+func (m *machine) doCT(f *fields) {
+	m.native = true
+	if f.has(4) {
+		return
+	}
+	key, dir := f.u32(2), uint8(dirNone)
+	if d := f[3]; len(d) > 0 && d[0] <= dirReply {
+		dir = d[0]
+	}
+	m.putAll(f.u32(1), value{kind: loaded, place: fromCT, key: uint16(key), dir: dir, size: m.ctSize(key)})
+}
+
+func (m *machine) ctSize(key uint32) int {
+	switch key {
+	case ctDirection, ctL3proto, ctProtocol:
+		return 1
+	case ctProtoSrc, ctProtoDst, ctZone:
+		return 2
+	case ctHelper, ctLabels, ctSrcIP6, ctDstIP6:
+		return 16
+	case ctBytes, ctPackets, ctAvgpkt:
+		return 8
+	case ctSrc, ctDst:
+		if m.t.raw.Family == 2 {
+			return 4
+		}
+		return 16
+	}
+	return 4
+}
+
+// doFib is nft_fib: what the routing table says about an address.
+func (m *machine) doFib(f *fields) {
+	words := "fib"
+	for bit, name := range []string{"saddr", "daddr", "mark", "iif", "oif"} {
+		if f.u32(3)&(1<<bit) != 0 {
+			if words != "fib" {
+				words += " ."
+			}
+			words += " " + name
+		}
+	}
+	v := foreignOf(words+" oif", 4)
+	v.format = asIfindex
+	switch {
+	case f.u32(3)&(1<<5) != 0:
+		v = foreignOf(words+" oif", 1)
+		v.format = asPresence
+	case f.u32(2) == 2:
+		v = foreignOf(words+" oifname", 16)
+		v.format = asName
+	case f.u32(2) == 3:
+		v = foreignOf(words+" type", 4)
+		v.format = asAddrType
+	}
+	m.putAll(f.u32(1), v)
+}
+
+// doRt is nft_rt: what the packet's route says.
+func (m *machine) doRt(f *fields) {
+	names := []string{"classid", "ip nexthop", "ip6 nexthop", "mtu", "ipsec"}
+	sizes := []int{4, 4, 16, 2, 1}
+	formats := []format{asHostHex, asAddr, asAddr, asHostNumber, asPresence}
+	key := f.u32(2)
+	if int(key) >= len(names) {
+		m.putAll(f.u32(1), foreignOf("rt key "+itoa(int(key)), 16))
+		return
+	}
+	v := foreignOf("rt "+names[key], sizes[key])
+	v.format = formats[key]
+	m.putAll(f.u32(1), v)
+}
+
+// doSocket is nft_socket: the local socket that would get the packet.
+func (m *machine) doSocket(f *fields) {
+	names := []string{"transparent", "mark", "wildcard", "cgroupv2 level " + itoa(int(f.u32(3)))}
+	sizes := []int{1, 4, 1, 8}
+	key := f.u32(1)
+	if int(key) >= len(names) {
+		m.putAll(f.u32(2), foreignOf("socket key "+itoa(int(key)), 16))
+		return
+	}
+	v := foreignOf("socket "+names[key], sizes[key])
+	v.format = asHostNumber
+	if key == 1 {
+		v.format = asHostHex
+	}
+	m.putAll(f.u32(2), v)
+}
+
+// doExthdr is nft_exthdr: IPv6 extension headers, TCP, IP, SCTP and DCCP
+// options. Setting or removing an option redirects nothing.
+func (m *machine) doExthdr(f *fields) {
+	if !f.has(1) {
+		return
+	}
+	names := []string{"exthdr", "tcp option", "ip option", "sctp chunk", "dccp option"}
+	op := f.u32(6)
+	if int(op) >= len(names) {
+		m.putAll(f.u32(1), foreignOf("option of kind "+itoa(int(op)), int(f.u32(4)&63)))
+		return
+	}
+	kind := 0
+	if len(f[2]) > 0 {
+		kind = int(f[2][0])
+	}
+	v := foreignOf(fmt.Sprintf("%s %s", names[op], optionName(op, kind)), int(f.u32(4)&63))
+	v.format = asNumber
+	if f.u32(5)&1 != 0 {
+		v.format = asPresence
+	} else {
+		v.words += fmt.Sprintf(" @%d,%d", f.u32(3)*8, f.u32(4)*8)
+	}
+	m.putAll(f.u32(1), v)
+}
+
+func optionName(op uint32, kind int) string {
+	known := map[int]string{2: "maxseg", 3: "window", 4: "sack-perm", 5: "sack", 8: "timestamp"}
+	if op == 0 {
+		known = map[int]string{0: "hbh", 43: "rt", 44: "frag", 51: "auth", 60: "dst", 135: "mh"}
+	}
+	if name := known[kind]; op <= 1 && name != "" {
+		return name
+	}
+	return itoa(kind)
+}
+
+func (m *machine) doOsf(f *fields) {
+	v := foreignOf("osf name", 16)
+	v.format = asName
+	m.putAll(f.u32(1), v)
+}
+
+// doXfrm is nft_xfrm: the IPsec state of the packet.
+func (m *machine) doXfrm(f *fields) {
+	names := []string{"", "ip daddr", "ip6 daddr", "ip saddr", "ip6 saddr", "reqid", "spi"}
+	key, dir := f.u32(2), "in"
+	if len(f[3]) > 0 && f[3][0] == 1 {
+		dir = "out"
+	}
+	name := "key " + itoa(int(key))
+	if key > 0 && int(key) < len(names) {
+		name = names[key]
+	}
+	v := foreignOf("ipsec "+dir+" "+name, 16)
+	v.format = asNumber
+	if key <= 4 {
+		v.format = asAddr
+	}
+	m.putAll(f.u32(1), v)
+}
+
+func (m *machine) doTunnel(f *fields) {
+	v := foreignOf("tunnel id", 4)
+	v.format = asHostNumber
+	if f.u32(1) == 0 {
+		v = foreignOf("tunnel path", 1)
+		v.format = asPresence
+	}
+	m.putAll(f.u32(2), v)
+}
+
+// doInner is nft_inner (Linux 6.2): a field of the packet inside a tunnel.
+func (m *machine) doInner(f *fields) {
+	_, elem, _, ok := cutAttr(f[5])
+	var inner fields
+	inner.read(f[5])
+	var load fields
+	load.read(inner[2])
+	if !ok || elem == nil {
+		m.doubt("an inner expression that is torn")
+		return
+	}
+	v := foreignOf(fmt.Sprintf("inner %s @%d,%d", inner.text(1), load.u32(3)*8, load.u32(4)*8), int(load.u32(4)&63))
+	v.format = asNumber
+	m.putAll(load.u32(1), v)
+}
+
+// hostNumber reads a number that the kernel keeps in its own byte order, or in
+// network order where a byteorder expression went before.
+func hostNumber(b []byte, big bool) uint64 {
+	order := binary.ByteOrder(binary.NativeEndian)
+	if big {
+		order = binary.BigEndian
+	}
+	switch {
+	case len(b) >= 8:
+		return order.Uint64(b)
+	case len(b) >= 4:
+		return uint64(order.Uint32(b))
+	case len(b) >= 2:
+		return uint64(order.Uint16(b))
+	case len(b) == 1:
+		return uint64(b[0])
+	}
+	return 0
+}
