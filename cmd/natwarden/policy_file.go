@@ -42,7 +42,7 @@ func (a *app) policyOrBuiltin() (*policy.Policy, error) {
 		return p, err
 	}
 	if !a.Quiet {
-		a.note("there is no %s: judged by the built-in policy (natwarden policy init writes a first one)", defaultPolicy)
+		a.note("there is no %s: judged by the built-in policy (natwarden policy init --policy FILE writes a first one)", defaultPolicy)
 	}
 	return policy.Builtin(), nil
 }
@@ -58,5 +58,5 @@ func (a *app) policyToChange(only []string) (*policy.Policy, error) {
 		return policy.Builtin(), nil
 	}
 	return nil, kindError{errPolicy, fmt.Errorf("there is no policy: %s does not exist, and without one every redirect of Docker, Podman or Kubernetes would go", defaultPolicy),
-		"natwarden policy init writes one from today's state; or say --policy builtin, or --only ID"}
+		"natwarden policy init --policy " + defaultPolicy + " writes one from today's state; or say --policy builtin, or --only ID"}
 }

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/natwarden/natwarden/policy"
+)
+
+// policyLine says which policy it is and what becomes of what it does not name.
+func (p *page) policyLine(pol *policy.Policy) {
+	name := "Policy " + pol.Path
+	if pol.Path == builtinPolicy {
+		name = "The built-in policy"
+	}
+	p.paragraph("", fmt.Sprintf("%s: %s. What no entry names: redirects %s, listeners %s, latent redirects %s.",
+		name, count(len(pol.Redirects)+len(pol.Listeners), "entry"), pol.Defaults.Redirects, pol.Defaults.Listeners, pol.Defaults.Latent))
+}
+
+func (p *page) finding(pol *policy.Policy, f policy.Finding) {
+	text := fmt.Sprintf("line %d: %s %s", f.Line, f.ID, f.Text)
+	if f.Level == policy.Warning {
+		text = "! " + text
+	}
+	p.item(text)
+}
+
+// writePolicy shows a policy as natwarden understood it.
+func (p *page) writePolicy(pol *policy.Policy) {
+	p.policyLine(pol)
+	for i := range pol.Redirects {
+		p.entry("redirect", &pol.Redirects[i].Entry)
+	}
+	for i := range pol.Listeners {
+		p.entry("listener", &pol.Listeners[i].Entry)
+	}
+}
+
+func (p *page) entry(what string, e *policy.Entry) {
+	p.blank()
+	p.item(what + " " + e.ID)
+	p.field("match", e.Words)
+	p.field("reason", e.Reason)
+	p.field("owner", e.Owner)
+	p.field("until", e.Until())
+	p.field("review", e.Review)
+}
