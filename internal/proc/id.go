@@ -3,7 +3,6 @@ package proc
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,12 +25,22 @@ func Identify(spaces []*host.Space) {
 	}
 }
 
+// listenerID hashes the parts with their lengths, so that no two lists of
+// parts read the same.
 func listenerID(l *host.Listener) string {
-	h := sha256.New()
-	for _, part := range []string{l.Proto, l.Address, strconv.Itoa(int(l.Port)), lastingLabel(l.Netns), l.Device, holders(l.Processes)} {
-		fmt.Fprintf(h, "%d:%s,", len(part), part)
+	b := make([]byte, 0, 256)
+	for _, part := range [...]string{l.Proto, l.Address, lastingLabel(l.Netns), l.Device} {
+		b = appendPart(b, part)
 	}
-	return hex.EncodeToString(h.Sum(nil))[:12]
+	b = strconv.AppendUint(b, uint64(l.Port), 10)
+	sum := sha256.Sum256(appendHolders(b, l.Processes))
+	return hex.EncodeToString(sum[:6])
+}
+
+func appendPart(b []byte, part string) []byte {
+	b = strconv.AppendInt(b, int64(len(part)), 10)
+	b = append(b, ':')
+	return append(b, part...)
 }
 
 // lastingLabel leaves out labels that name a process: the number is another
@@ -43,15 +52,28 @@ func lastingLabel(label string) string {
 	return label
 }
 
-// holders writes who holds the socket by what lasts: program, unit, container.
-// Several processes of one program are written once.
-func holders(list []host.Process) string {
-	var out []string
-	for _, p := range list {
-		out = append(out, strconv.Quote(p.Exe)+strconv.Quote(lastingUnit(p.Unit))+strconv.Quote(p.Container))
+// appendHolders writes who holds the socket by what lasts: program, unit,
+// container. Several processes of one program are written once.
+func appendHolders(b []byte, list []host.Process) []byte {
+	if len(list) == 1 { // nearly always
+		return appendHolder(b, &list[0])
 	}
-	slices.Sort(out)
-	return strings.Join(slices.Compact(out), ",")
+	holders := make([]string, 0, len(list))
+	for i := range list {
+		holders = append(holders, string(appendHolder(nil, &list[i])))
+	}
+	slices.Sort(holders)
+	for _, h := range slices.Compact(holders) {
+		b = append(b, h...)
+	}
+	return b
+}
+
+func appendHolder(b []byte, p *host.Process) []byte {
+	for _, part := range [...]string{p.Exe, lastingUnit(p.Unit), p.Container} {
+		b = appendPart(b, part)
+	}
+	return b
 }
 
 // lastingUnit leaves out units that systemd numbers anew each time: sessions

@@ -4,8 +4,8 @@
 // package proc.
 //
 // Files: kinds.go says what is asked for, diag.go and decode.go ask the kernel's
-// sock_diag, loaded.go keeps from loading kernel modules by asking, procnet.go
-// reads /proc/net where sock_diag must not or cannot be asked.
+// sock_diag, registered.go says which protocols there are at all, procnet.go reads
+// /proc/net where sock_diag cannot be asked, or not without loading a module.
 //
 // Nothing here is changed and nothing is bound. natwarden is a program, not a
 // library.

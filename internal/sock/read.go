@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/natwarden/natwarden/internal/host"
+	"github.com/natwarden/natwarden/internal/kmod"
 )
 
 // source is the name under which what could not be read is reported.
@@ -24,7 +25,7 @@ const source = "sockets"
 // An MPTCP listener is there twice, as "mptcp" and as the TCP socket of its
 // first subflow with the same inode: it answers both kinds of client.
 func Read(ctx context.Context) ([]host.Listener, []host.Blind, error) {
-	r := reader{ctx: ctx, known: registered(), modules: presentModules(), devices: map[uint32]string{}}
+	r := reader{ctx: ctx, known: registered(), modules: kmod.Read(), devices: map[uint32]string{}}
 	defer r.close()
 	for _, k := range kinds() {
 		for v6 := range 2 {
@@ -47,7 +48,7 @@ func what(k kind, v6 int) string {
 type reader struct {
 	ctx     context.Context
 	known   map[string]bool // nil: not known
-	modules modules
+	modules kmod.Modules
 	diag    *diagConn
 	devices map[uint32]string
 	found   []host.Listener
@@ -67,7 +68,7 @@ func (r *reader) read(k kind, v6 int) error {
 		return nil
 	}
 	err := errNotLoaded
-	if r.modules.have(k.modules) {
+	if r.modules.Have(k.modules...) {
 		if err = r.ask(k, v6); err == nil {
 			return nil
 		}
