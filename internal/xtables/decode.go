@@ -45,6 +45,9 @@ type decoder struct {
 	protos map[host.Proto]host.Protos
 	out    *host.Table
 	blind  []host.Blind
+	// The rule at hand: kept to spare memory.
+	parts   parts
+	scratch []byte
 }
 
 func newDecoder(d *Dump, t *Table, env xt.Env) *decoder {
@@ -66,15 +69,16 @@ func (d *decoder) chain(c Chain) *host.Chain {
 	rules, branches := make([]host.Rule, n), make([]host.Branch, n)
 	for k := range n {
 		rules[k] = host.Rule{Index: k + 1, Writer: writer, Branches: branches[k : k : k+1]}
-		d.rule(&rules[k], c.Name, c.First+k)
 		out.Rules[k] = &rules[k]
 	}
+	d.inShares(rules, c)
 	return out
 }
 
 // rule decodes the entry at index i into r, whose Branches have room for one.
 func (d *decoder) rule(r *host.Rule, chain string, i int) {
-	p := &parts{raw: d.t.Raw(i)}
+	p := &d.parts
+	*p = parts{raw: d.t.Raw(i), matches: p.matches[:0]}
 	r.Branches = append(r.Branches, host.Branch{Match: d.header(p)})
 	d.l.eachMatch(p.raw, func(m []byte) bool {
 		d.match(r, p, m)
@@ -88,7 +92,8 @@ func (d *decoder) rule(r *host.Rule, chain string, i int) {
 	if len(v.effects) == 0 && len(r.Opaque) == 0 {
 		return
 	}
-	r.Text = p.line(d.l, chain)
+	d.scratch = p.line(d.scratch[:0], d.l, chain)
+	r.Text = string(d.scratch)
 	r.Fingerprint = d.dump.fingerprint(d.t, i, d.starts)
 	d.blame(r, chain)
 }

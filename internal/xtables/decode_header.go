@@ -38,11 +38,14 @@ func (d *decoder) address(m *host.Match, p *parts, which int, not bool, flag str
 	}
 	bits, contiguous := prefixBits(mask)
 	if !contiguous {
-		m.Require(strings.TrimSpace(notMark(not) + flag + " " + maskedText(addr, mask)))
+		m.Require(notMark(not) + flag + " " + string(appendMasked(nil, addr, mask)))
 		return nil
 	}
 	a, _ := netip.AddrFromSlice(addr)
-	set := host.AddrsOf(netip.PrefixFrom(a, bits))
+	set := host.Addrs{{Lo: a, Hi: a}} // most rules name single hosts
+	if bits < a.BitLen() {
+		set = host.AddrsOf(netip.PrefixFrom(a, bits))
+	}
 	if not {
 		return host.NotAddrs(set)
 	}
@@ -95,7 +98,7 @@ func (d *decoder) iface(m *host.Match, p *parts, which int, not bool, flag strin
 	}
 	text, wildcard, plain := ifaceName(name, mask)
 	if !plain || strings.HasSuffix(text, "*") && !wildcard {
-		m.Require(strings.TrimSpace(notMark(not) + flag + " " + Quote(text)))
+		m.Require(notMark(not) + flag + " " + Quote(text))
 		return host.Ifaces{}
 	}
 	if wildcard {

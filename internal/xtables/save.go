@@ -74,5 +74,5 @@ func (d *decoder) text(chain string, i int) string {
 		return true
 	})
 	d.verdict(p, i)
-	return p.line(d.l, chain)
+	return string(p.line(nil, d.l, chain))
 }

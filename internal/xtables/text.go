@@ -7,69 +7,72 @@ import (
 	"strings"
 )
 
-// line writes the rule as iptables-legacy-save does (print_rule4 in
-// iptables/iptables.c of iptables 1.8).
-func (p *parts) line(l *layout, chain string) string {
-	var b strings.Builder
-	b.WriteString("-A ")
-	b.WriteString(Quote(chain))
-	p.head(&b, l)
+// line appends the rule to b as iptables-legacy-save writes it (print_rule4
+// in iptables/iptables.c of iptables 1.8).
+func (p *parts) line(b []byte, l *layout, chain string) []byte {
+	b = append(b, "-A "...)
+	b = append(b, Quote(chain)...)
+	b = p.head(b, l)
 	for _, m := range p.matches {
-		b.WriteByte(' ')
-		b.WriteString(m)
+		b = append(append(b, ' '), m...)
 	}
 	if p.target != "" {
-		b.WriteByte(' ')
-		b.WriteString(p.target)
+		b = append(append(b, ' '), p.target...)
 	}
-	return b.String()
+	return b
 }
 
-// head writes addresses, interfaces, protocol and fragment flag.
-func (p *parts) head(b *strings.Builder, l *layout) {
+// head appends addresses, interfaces, protocol and fragment flag.
+func (p *parts) head(b []byte, l *layout) []byte {
 	inverse := p.raw[l.inverse]
-	p.writeAddress(b, l, 0, inverse&invSource != 0, "-s ")
-	p.writeAddress(b, l, 1, inverse&invAddress != 0, "-d ")
-	p.writeIface(b, l, 0, inverse&invIn != 0, "-i ")
-	p.writeIface(b, l, 1, inverse&invOut != 0, "-o ")
+	b = p.appendAddress(b, l, 0, inverse&invSource != 0, "-s ")
+	b = p.appendAddress(b, l, 1, inverse&invAddress != 0, "-d ")
+	b = p.appendIface(b, l, 0, inverse&invIn != 0, "-i ")
+	b = p.appendIface(b, l, 1, inverse&invOut != 0, "-o ")
 	if number := u16(p.raw, l.proto); number != 0 {
-		b.WriteString(" " + notMark(inverse&invProto != 0) + "-p " + protoName(number))
+		b = append(appendFlag(b, inverse&invProto != 0, "-p "), protoName(number)...)
 	}
 	if l == &layout4 && p.raw[l.flags]&flagFragment4 != 0 {
-		b.WriteString(" " + notMark(inverse&invFragment != 0) + "-f")
+		b = appendFlag(b, inverse&invFragment != 0, "-f")
 	}
+	return b
 }
 
-func (p *parts) writeAddress(b *strings.Builder, l *layout, which int, not bool, flag string) {
+func appendFlag(b []byte, not bool, flag string) []byte {
+	return append(append(append(b, ' '), notMark(not)...), flag...)
+}
+
+func (p *parts) appendAddress(b []byte, l *layout, which int, not bool, flag string) []byte {
 	n := l.address
 	addr, mask := p.raw[which*n:which*n+n], p.raw[2*n+which*n:2*n+which*n+n]
 	if !not && allZero(addr) && allZero(mask) {
-		return
+		return b
 	}
-	b.WriteString(" " + notMark(not) + flag + maskedText(addr, mask))
+	return appendMasked(appendFlag(b, not, flag), addr, mask)
 }
 
-// maskedText writes an address with its prefix length, or with its mask where
-// that is no prefix.
-func maskedText(addr, mask []byte) string {
-	a, _ := netip.AddrFromSlice(addr)
-	if bits, ok := prefixBits(mask); ok {
-		return a.String() + "/" + strconv.Itoa(bits)
-	}
-	m, _ := netip.AddrFromSlice(mask)
-	return a.String() + "/" + m.String()
-}
-
-func (p *parts) writeIface(b *strings.Builder, l *layout, which int, not bool, flag string) {
+func (p *parts) appendIface(b []byte, l *layout, which int, not bool, flag string) []byte {
 	name, mask := l.iface(p.raw, which)
 	if mask[0] == 0 {
-		return
+		return b
 	}
 	text, wildcard, _ := ifaceName(name, mask)
 	if wildcard {
 		text += "+"
 	}
-	b.WriteString(" " + notMark(not) + flag + Quote(text))
+	return append(appendFlag(b, not, flag), Quote(text)...)
+}
+
+// appendMasked appends an address with its prefix length, or with its mask
+// where that is no prefix.
+func appendMasked(b, addr, mask []byte) []byte {
+	a, _ := netip.AddrFromSlice(addr)
+	b = append(a.AppendTo(b), '/')
+	if bits, ok := prefixBits(mask); ok {
+		return strconv.AppendInt(b, int64(bits), 10)
+	}
+	m, _ := netip.AddrFromSlice(mask)
+	return m.AppendTo(b)
 }
 
 // protoNames are the names under which iptables prints protocols
