@@ -8,8 +8,8 @@ import (
 )
 
 // JudgeRedirect says what the policy says of a redirect: the verdict (a
-// host.Allowed, Violation, Info or Unreviewed), the id of the entry that decides
-// (of an allowed or unreviewed row, else "") and a note for a person. It is
+// host.Allowed, Violation, Info or Unreviewed), the id of the entry that allows
+// it, else "", and a note for a person: which entry waits or has expired. It is
 // pure and may be called from several goroutines.
 func (p *Policy) JudgeRedirect(r *host.Redirect, now time.Time) (verdict, allowedBy, note string) {
 	e := extentOf(r)
@@ -103,7 +103,7 @@ func (f *found) verdict(usual string) (verdict, allowedBy, note string) {
 		return host.Allowed, e.ID, ""
 	}
 	if e := f.entry[waits]; e != nil {
-		return host.Unreviewed, e.ID, fmt.Sprintf("entry %s waits for review", e.ID)
+		return host.Unreviewed, "", fmt.Sprintf("entry %s waits for review", e.ID)
 	}
 	if e := f.entry[expired]; e != nil {
 		return usual, "", fmt.Sprintf("entry %s expired on %s", e.ID, e.Until())
