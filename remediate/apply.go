@@ -33,7 +33,7 @@ func (p *plan) compare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if what := diff(g.world.Places, world.Places, nil); len(what) > 0 {
+		if what := diff(g.world.Places, world.Places); len(what) > 0 {
 			return &staleError{what}
 		}
 		if world.Generation != g.world.Generation {

@@ -245,7 +245,7 @@ func (b *back) finish() {
 				b.leave([]change.Step{s}, why)
 				continue
 			}
-			shown := describe(s, nil)
+			shown := describe(s)
 			shown.Done = g.done[i]
 			b.result.Steps = append(b.result.Steps, shown)
 		}

@@ -106,10 +106,33 @@ func (c *chooser) reachable(r *host.Redirect) bool {
 		return c.leave(r, fmt.Sprintf("it is in network namespace %s, which is not in the scope: --netns names it", name(r.Netns)))
 	case r.Ref == nil:
 		return c.leave(r, noObject(r))
+	case !c.permitted(r):
+		return c.leave(r, fmt.Sprintf("--include %s ends it as well", includeFor(r.Mechanism)))
 	case !c.backends[r.Ref.Backend]:
 		return c.leave(r, "nothing here can change "+r.Ref.Backend)
 	}
 	return true
+}
+
+// includeFor is the kind of --include that a mechanism needs; "" for rules and
+// flows, which need none.
+func includeFor(mechanism string) string {
+	switch mechanism {
+	case "route", "neighbour":
+		return "routes"
+	case "tc", "bpf":
+		return "bpf"
+	case "saved":
+		return "saved"
+	case "relay", "socket":
+		return "processes"
+	}
+	return ""
+}
+
+func (c *chooser) permitted(r *host.Redirect) bool {
+	kind := includeFor(r.Mechanism)
+	return kind == "" || c.includes(kind)
 }
 
 func noObject(r *host.Redirect) string {

@@ -2,14 +2,15 @@ package remediate
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/natwarden/natwarden/internal/change"
 	"github.com/natwarden/natwarden/internal/host"
 )
 
-// describe shows a step as the contract does. The rows give the text of their
-// rules where the object carries none.
-func describe(s change.Step, rows rowsByID) Step {
+// describe shows a step as the contract does.
+func describe(s change.Step) Step {
 	out := Step{
 		IDs:         append([]string{}, s.IDs...),
 		Action:      s.Action,
@@ -19,10 +20,10 @@ func describe(s change.Step, rows rowsByID) Step {
 		SideEffects: s.SideEffects,
 	}
 	if s.Before != nil {
-		out.Before = text(*s.Before, s.IDs, rows)
+		out.Before = s.Before.Text
 	}
 	if s.After != nil {
-		out.After = text(*s.After, s.IDs, rows)
+		out.After = s.After.Text
 	}
 	return out
 }
@@ -35,9 +36,11 @@ func where(s change.Step) string {
 	switch {
 	case o.Kind == "flow":
 		out = "flow " + o.Text
-	case o.Set != "" && o.Kind == "element":
+	case o.Backend == rtnetlink:
+		out = o.Kind + " " + o.Text
+	case o.Kind == "element":
 		out += " @" + o.Set
-	case o.Backend == "x_tables":
+	case o.Backend == xTables:
 		out = fmt.Sprintf("legacy %s %s %d", out, o.Chain, s.Place.Index)
 	default:
 		out = fmt.Sprintf("%s %s handle %d", out, o.Chain, o.Handle)
@@ -48,9 +51,27 @@ func where(s change.Step) string {
 	return out
 }
 
-func text(o change.Object, ids []string, rows rowsByID) string {
-	if o.Text != "" || len(ids) == 0 {
-		return o.Text
+// fillText writes the objects of a step in words where the editor did not: as
+// the rows have it.
+func fillText(s *change.Step, rows rowsByID) {
+	if s.Before != nil && s.Before.Text == "" {
+		s.Before.Text = textOf(s.Before, s.IDs, rows)
+	}
+	if s.Before == nil || s.After == nil || s.After.Text != "" {
+		return
+	}
+	var gone []string
+	for _, id := range s.IDs {
+		if r := rows[id]; r != nil && r.Rule != nil && r.Rule.Element != "" && !slices.Contains(gone, r.Rule.Element) {
+			gone = append(gone, r.Rule.Element)
+		}
+	}
+	s.After.Text = s.Before.Text + ", without the element " + strings.Join(gone, ", ")
+}
+
+func textOf(o *change.Object, ids []string, rows rowsByID) string {
+	if len(ids) == 0 {
+		return ""
 	}
 	r := rows[ids[0]]
 	switch {

@@ -87,6 +87,13 @@ func (k *kernel) Steps(_ context.Context, refs []host.Ref, ids []string) (steps 
 			steps[n].IDs = append(steps[n].IDs, ids[i])
 			continue
 		}
+		if k.backend == xTables { // it counts as the chain is when the step's turn comes
+			for _, s := range steps {
+				if placeOf(s.Before) == placeOf(o) && s.Place.Index <= index {
+					index--
+				}
+			}
+		}
 		at[id] = len(steps)
 		steps = append(steps, change.Step{IDs: []string{ids[i]}, Action: change.Delete, Before: o, Reversible: true, Place: change.Place{Index: index + 1}})
 	}
@@ -118,7 +125,7 @@ func (k *kernel) Edit(_ context.Context, generation uint32, steps []change.Step)
 		}
 	}
 	out := change.Outcome{Undone: map[int]string{}}
-	for _, i := range sendOrder(steps) {
+	for _, i := range k.sendOrder(steps) {
 		if why := k.apply(steps[i]); why != "" {
 			out.Undone[i] = why
 		}
@@ -136,10 +143,13 @@ func (k *kernel) Edit(_ context.Context, generation uint32, steps []change.Step)
 
 // sendOrder deletes from the end and adds from the beginning, so that the
 // places of the plan hold while the steps run.
-func sendOrder(steps []change.Step) []int {
+func (k *kernel) sendOrder(steps []change.Step) []int {
 	var out []int
 	for i := range steps {
 		out = append(out, i)
+	}
+	if k.backend == xTables {
+		return out
 	}
 	slices.SortStableFunc(out, func(a, b int) int {
 		if d := steps[a].Place.Index - steps[b].Place.Index; steps[a].After != nil {
@@ -191,12 +201,15 @@ func row(id, backend, place, print string, index int) host.Redirect {
 		Rule: &host.RuleRef{Text: "text of " + print}}
 }
 
-const nat = "ip nat PREROUTING"
+const (
+	nat       = "ip nat PREROUTING"
+	legacyNat = "legacy " + nat
+)
 
 // web is a host with two backends: a b c d in nft, v w in legacy; b, c and w are violations.
 func web() (nft, legacy *kernel, rows []host.Redirect) {
 	nft = newKernel("nf_tables", map[string][]string{nat: {"a", "b", "c", "d"}, "ip nat POSTROUTING": {"m"}})
-	legacy = newKernel("x_tables", map[string][]string{nat: {"v", "w"}})
+	legacy = newKernel("x_tables", map[string][]string{legacyNat: {"v", "w"}})
 	rows = []host.Redirect{
 		row("id-b", "nf_tables", nat, "b", 2), row("id-c", "nf_tables", nat, "c", 3), row("id-w", "x_tables", nat, "w", 2),
 	}

@@ -3,15 +3,25 @@ package remediate
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/natwarden/natwarden/internal/change"
 )
 
+// The backends of which this package knows how they name places.
+const (
+	xTables   = "x_tables"
+	rtnetlink = "rtnetlink"
+)
+
 // placeOf is the place of an object in change.World.Places.
 func placeOf(o *change.Object) string {
-	if o.Kind == "element" {
+	switch {
+	case o.Backend == rtnetlink:
+		return "rtnetlink " + o.Kind
+	case o.Kind == "element":
 		return fmt.Sprintf("%s %s @%s", o.Family, o.Table, o.Set)
+	case o.Backend == xTables:
+		return fmt.Sprintf("legacy %s %s %s", o.Family, o.Table, o.Chain)
 	}
 	return fmt.Sprintf("%s %s %s", o.Family, o.Table, o.Chain)
 }
@@ -50,7 +60,11 @@ func carried(prints []string, steps []change.Step) []string {
 		if s.Before == nil {
 			continue
 		}
-		i := at.find(s.Before.Fingerprint, s.Place.Index-1)
+		wanted := s.Place.Index - 1
+		if s.Before.Backend == xTables {
+			wanted += len(gone) // it counts as the chain is when the step's turn comes
+		}
+		i := at.find(s.Before.Fingerprint, wanted)
 		if i < 0 {
 			continue
 		}
@@ -102,18 +116,18 @@ func count(prints []string) map[string]int {
 	return out
 }
 
-// diff says in words how places differ. The anonymous sets and chains of the
-// steps come and go with their rules and are no difference.
-func diff(want, got map[string][]string, steps []change.Step) []string {
-	parts := partNames(steps)
+// diff says in words how places differ.
+func diff(want, got map[string][]string) []string {
+	return differences(want, got, nil)
+}
+
+// differences is diff, but for the ends of intervals that come and go with the
+// steps: they are elements of their own, without a fingerprint in the step.
+func differences(want, got map[string][]string, steps []change.Step) []string {
+	ends := intervalEnds(steps)
 	var out []string
 	for _, place := range union(want, got) {
-		w, inWant := want[place]
-		g, inGot := got[place]
-		if slices.Equal(w, g) && inWant == inGot || parts.isPart(place) {
-			continue
-		}
-		if words := parts.differ(w, g, inWant, inGot); words != "" {
+		if words := differ(place, want, got, ends[place]); words != "" {
 			out = append(out, place+": "+words)
 		}
 	}
@@ -134,69 +148,63 @@ func union(a, b map[string][]string) []string {
 	return out
 }
 
-// parts are the names of the anonymous sets and chains of steps.
-type parts map[string]bool
+// turnover is how many elements go and come.
+type turnover struct{ gone, come int }
 
-func partNames(steps []change.Step) parts {
-	p := parts{}
+// intervalEnds counts, for each set, the ends that go with the steps' elements
+// and those that must come in their place.
+func intervalEnds(steps []change.Step) map[string]turnover {
+	out := map[string]turnover{}
 	for _, s := range steps {
-		for _, o := range []*change.Object{s.Before, s.After} {
-			if o == nil {
-				continue
-			}
-			for _, part := range o.Parts {
-				p[part.Name] = true
+		if s.Before == nil || s.Before.Kind != "element" {
+			continue
+		}
+		place := placeOf(s.Before)
+		t := out[place]
+		for _, part := range s.Before.Parts {
+			switch part.Kind {
+			case "end":
+				t.gone++
+			case "close":
+				t.come++
 			}
 		}
+		out[place] = t
 	}
-	return p
+	return out
 }
 
-// isPart says whether a place is inside such a set or chain: "ip nat @__map0".
-func (p parts) isPart(place string) bool {
-	words := strings.SplitN(place, " ", 3)
-	return len(words) == 3 && p[strings.TrimPrefix(words[2], "@")]
-}
-
-// differ compares the fingerprints of one place.
-func (p parts) differ(want, got []string, inWant, inGot bool) string {
+// differ compares the fingerprints of one place; "" where they fit.
+func differ(place string, wants, gots map[string][]string, ends turnover) string {
+	want, inWant := wants[place]
+	got, inGot := gots[place]
 	switch {
-	case inWant && !inGot && len(want) > 0:
-		return "it is gone"
 	case inWant && !inGot:
-		return "it was empty and is gone"
+		return "it is gone"
 	case !inWant:
 		return "it is new"
+	case slices.Equal(want, got):
+		return ""
 	}
-	missing, extra := p.without(want, got), p.without(got, want)
+	missing, extra := without(want, got), without(got, want)
 	switch {
-	case missing == 0 && extra == 0 && len(want) == len(got):
-		return "the order changed"
 	case missing == 0 && extra == 0:
-		return "" // only parts came or went
+		return "the order changed"
+	case missing <= ends.gone && extra <= ends.come:
+		return ""
 	}
 	return fmt.Sprintf("%d gone, %d new", missing, extra)
 }
 
-// without counts what stands in a more often than in b, parts aside.
-func (p parts) without(a, b []string) int {
+// without counts what stands in a more often than in b.
+func without(a, b []string) int {
 	have, n := count(b), 0
 	for _, print := range a {
 		if have[print] > 0 {
 			have[print]--
-			continue
-		}
-		if !p.mentioned(print) {
+		} else {
 			n++
 		}
 	}
 	return n
-}
-
-// mentioned says whether an entry of a table's list names a part.
-func (p parts) mentioned(print string) bool {
-	if len(p) == 0 {
-		return false
-	}
-	return slices.ContainsFunc(strings.FieldsFunc(print, func(r rune) bool { return r == ' ' || r == ':' || r == '@' }), func(w string) bool { return p[w] })
 }

@@ -154,7 +154,7 @@ func (g *group) ids() []string {
 // finish fills in what the editor does not know: the label of the namespace and
 // why the step is the remedy.
 func (g *group) finish() {
-	why := map[string]string{}
+	rows, why := g.byID(), map[string]string{}
 	for i, r := range g.rows {
 		why[r.ID] = g.whys[i]
 	}
@@ -165,6 +165,7 @@ func (g *group) finish() {
 				o.Netns = g.space.Label
 			}
 		}
+		fillText(s, rows)
 		if s.Why == "" && len(s.IDs) > 0 {
 			s.Why = why[s.IDs[0]]
 		}

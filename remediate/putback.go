@@ -158,7 +158,7 @@ func (b *back) compare(g *backGroup, world *change.World, failure error) {
 			g.done[i] = true
 		}
 	}
-	for _, d := range diff(before, touched(world.Places, g.group.steps), g.group.steps) {
+	for _, d := range diff(before, touched(world.Places, g.group.steps)) {
 		b.say("not as before the change: " + d)
 	}
 }

@@ -91,14 +91,13 @@ func (r *Result) show(p *plan, done bool) {
 func (p *plan) shown() []Step {
 	out := []Step{}
 	for _, g := range p.groups {
-		rows := g.byID()
 		for _, s := range g.steps {
-			out = append(out, describe(s, rows))
+			out = append(out, describe(s))
 		}
 	}
 	for _, c := range p.cuts {
 		for i, s := range c.steps {
-			shown := describe(s, nil)
+			shown := describe(s)
 			shown.Done = c.done[i]
 			out = append(out, shown)
 		}

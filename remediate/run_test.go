@@ -20,7 +20,7 @@ func TestRemoveAndPutBack(t *testing.T) {
 	r, err := Run(context.Background(), rows, nil, here(), editors, o)
 	wantResult(t, r, err, Done, 0)
 	wantPlaces(t, nft, nat, "a", "d")
-	wantPlaces(t, legacy, nat, "v")
+	wantPlaces(t, legacy, legacyNat, "v")
 	if len(r.Steps) != 3 || !r.Steps[0].Done || r.Steps[0].Object != "ip nat PREROUTING handle 102" || r.Steps[2].Object != "legacy ip nat PREROUTING 2" {
 		t.Errorf("steps: %+v", r.Steps)
 	}
@@ -31,7 +31,7 @@ func TestRemoveAndPutBack(t *testing.T) {
 	b, err := Rollback(context.Background(), "", resolveHere, editors, o)
 	wantResult(t, b, err, Done, 0)
 	wantPlaces(t, nft, nat, "a", "b", "c", "d")
-	wantPlaces(t, legacy, nat, "v", "w")
+	wantPlaces(t, legacy, legacyNat, "v", "w")
 	if b.Change != r.Change || len(b.Steps) != 3 || b.Steps[0].Action != change.Add || b.Steps[0].IDs[0] != "id-c" || !b.Steps[0].Done {
 		t.Errorf("rollback: %+v", b)
 	}
@@ -195,7 +195,7 @@ func TestStale(t *testing.T) {
 		nft.staleTimes = 99
 		r, err := Run(context.Background(), rows, nil, here(), []change.Editor{nft, legacy}, options(t))
 		wantResult(t, r, err, Refused, 7)
-		wantPlaces(t, legacy, nat, "v", "w")
+		wantPlaces(t, legacy, legacyNat, "v", "w")
 	})
 }
 
@@ -271,7 +271,7 @@ func TestFailureIsUndone(t *testing.T) {
 				return
 			}
 			wantPlaces(t, nft, nat, "a", "b", "c", "d")
-			wantPlaces(t, legacy, nat, "v", "w")
+			wantPlaces(t, legacy, legacyNat, "v", "w")
 			b, err := Rollback(context.Background(), "", resolveHere, []change.Editor{nft, legacy}, o)
 			wantResult(t, b, err, Nothing, 0)
 		})

@@ -19,7 +19,7 @@ func (r *run) verify(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("verifying: %w", err)
 		}
-		for _, d := range diff(expected(g.world.Places, g.steps), world.Places, g.steps) {
+		for _, d := range differences(expected(g.world.Places, g.steps), world.Places, g.steps) {
 			wrong = append(wrong, g.label()+": "+d)
 		}
 	}

@@ -1,0 +1,135 @@
+package remediate
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/natwarden/natwarden/internal/change"
+	"github.com/natwarden/natwarden/internal/netns"
+)
+
+// removed is a host after a remediation.
+func removed(t *testing.T) (nft, legacy *kernel, o Options, done *Result) {
+	t.Helper()
+	nft, legacy, rows := web()
+	o = options(t)
+	done, err := Run(context.Background(), rows, nil, here(), []change.Editor{nft, legacy}, o)
+	wantResult(t, done, err, Done, 0)
+	return nft, legacy, o, done
+}
+
+func TestRollbackWithoutChanges(t *testing.T) {
+	o := options(t)
+	r, err := Rollback(context.Background(), "", resolveHere, nil, o)
+	wantResult(t, r, err, Nothing, 0)
+	if _, err := os.Stat(o.StateDir); !errors.Is(err, os.ErrNotExist) {
+		t.Error("rollback made a state directory")
+	}
+	r, err = Rollback(context.Background(), "2026", resolveHere, nil, o)
+	wantResult(t, r, err, Failed, 1)
+}
+
+func TestRollbackDryRun(t *testing.T) {
+	nft, legacy, o, _ := removed(t)
+	o.DryRun = true
+	for range 2 {
+		r, err := Rollback(context.Background(), "", resolveHere, []change.Editor{nft, legacy}, o)
+		wantResult(t, r, err, Pending, 2)
+		if len(r.Steps) != 3 || r.Steps[0].Done || r.Steps[0].After != "rule w" && r.Steps[0].After != "rule c" {
+			t.Errorf("%+v", r.Steps)
+		}
+	}
+	wantPlaces(t, nft, nat, "a", "d")
+}
+
+func TestRollbackOfWhatIsBackAlready(t *testing.T) {
+	nft, legacy, o, _ := removed(t)
+	nft.places[nat] = []string{"b", "a", "d"} // somebody's daemon put it back
+	r, err := Rollback(context.Background(), "", resolveHere, []change.Editor{nft, legacy}, o)
+	wantResult(t, r, err, Done, 0)
+	if len(r.Steps) != 2 || count(nft.places[nat])["b"] != 1 || count(nft.places[nat])["c"] != 1 {
+		t.Errorf("steps %+v, host %q", r.Steps, nft.places[nat])
+	}
+	if len(r.Notes) == 0 || !strings.Contains(r.Notes[0], "the order changed") {
+		t.Errorf("notes %q", r.Notes)
+	}
+}
+
+func TestRollbackWhereSurroundingsChanged(t *testing.T) {
+	nft, legacy, o, _ := removed(t)
+	editors := []change.Editor{nft, legacy}
+	delete(legacy.places, legacyNat)
+	nft.unprovable = map[string]string{"b": "its set is gone"}
+	r, err := Rollback(context.Background(), "", resolveHere, editors, o)
+	wantResult(t, r, err, Done, 2)
+	wantPlaces(t, nft, nat, "a", "d", "c")
+	if len(r.Left) != 2 || !strings.Contains(r.Left[0].Why+r.Left[1].Why, "its set is gone") || !strings.Contains(r.Left[0].Why+r.Left[1].Why, "chain is gone") {
+		t.Errorf("left %+v", r.Left)
+	}
+	legacy.places[legacyNat], nft.unprovable = []string{"v"}, nil
+	r, err = Rollback(context.Background(), "", resolveHere, editors, o)
+	wantResult(t, r, err, Done, 0)
+	wantPlaces(t, legacy, legacyNat, "v", "w")
+	if len(r.Steps) != 2 {
+		t.Errorf("the second try did %+v", r.Steps)
+	}
+	r, err = Rollback(context.Background(), "", resolveHere, editors, o)
+	wantResult(t, r, err, Nothing, 0)
+}
+
+func TestRollbackFromAnotherNamespaceIsRefused(t *testing.T) {
+	nft, legacy, o, _ := removed(t)
+	other := func(context.Context, string) (netns.Handle, error) {
+		return netns.Handle{}, errors.New("no such namespace")
+	}
+	r, err := Rollback(context.Background(), "", other, []change.Editor{nft, legacy}, o)
+	wantResult(t, r, err, Refused, 7)
+	wantPlaces(t, nft, nat, "a", "d")
+	r, err = Rollback(context.Background(), "", resolveHere, []change.Editor{nft, legacy}, o)
+	wantResult(t, r, err, Done, 0)
+}
+
+func TestRollbackOthersWriteMeanwhile(t *testing.T) {
+	nft, legacy, o, _ := removed(t)
+	nft.staleTimes = 2
+	r, err := Rollback(context.Background(), "", resolveHere, []change.Editor{nft, legacy}, o)
+	wantResult(t, r, err, Done, 0)
+	wantPlaces(t, nft, nat, "a", "b", "c", "d")
+}
+
+func TestRollbackThatCannotEdit(t *testing.T) {
+	nft, legacy, o, _ := removed(t)
+	fail := func(int, []change.Step) error { return errTest }
+	nft.onEdit, legacy.onEdit = fail, fail
+	r, err := Rollback(context.Background(), "", resolveHere, []change.Editor{nft, legacy}, o)
+	wantResult(t, r, err, Failed, 1)
+	if len(r.Left) != 3 {
+		t.Errorf("left %+v", r.Left)
+	}
+	nft.onEdit, legacy.onEdit = nil, nil
+	r, err = Rollback(context.Background(), "", resolveHere, []change.Editor{nft, legacy}, o)
+	wantResult(t, r, err, Done, 0)
+}
+
+func TestNeverTheChangeBefore(t *testing.T) {
+	nft, legacy, rows := web()
+	o, editors := options(t), []change.Editor{nft, legacy}
+	first, err := Run(context.Background(), rows[:1], nil, here(), editors, o)
+	wantResult(t, first, err, Done, 0)
+	second, err := Run(context.Background(), rows[1:2], nil, here(), editors, o)
+	wantResult(t, second, err, Done, 0)
+	if first.Change >= second.Change {
+		t.Errorf("%s does not sort before %s", first.Change, second.Change)
+	}
+	for _, want := range []string{Done, Nothing} {
+		r, err := Rollback(context.Background(), "", resolveHere, editors, o)
+		wantResult(t, r, err, want, 0)
+		wantPlaces(t, nft, nat, "a", "c", "d")
+	}
+	r, err := Rollback(context.Background(), first.Change, resolveHere, editors, o)
+	wantResult(t, r, err, Done, 0)
+	wantPlaces(t, nft, nat, "a", "b", "c", "d")
+}
