@@ -68,6 +68,7 @@ func (h Handle) Do(ctx context.Context, work func(context.Context) error) error 
 	}
 	done := make(chan error, 1)
 	go func() {
+		defer close(done)
 		runtime.LockOSThread() // never unlocked: see above
 		if err := unix.Setns(h.Fd(), unix.CLONE_NEWNET); err != nil {
 			done <- fmt.Errorf("entering network namespace %s: %w", h.Path(), err)
@@ -75,5 +76,9 @@ func (h Handle) Do(ctx context.Context, work func(context.Context) error) error 
 		}
 		done <- work(ctx)
 	}()
-	return <-done
+	err, returned := <-done
+	if !returned { // runtime.Goexit, as by t.Fatal in a test
+		return fmt.Errorf("working in network namespace %s: the work ended without returning", h.Path())
+	}
+	return err
 }

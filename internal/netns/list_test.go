@@ -313,3 +313,32 @@ func BenchmarkList500(b *testing.B) {
 		netns.Close(spaces)
 	}
 }
+
+func TestWorkThatNeverReturnsIsAnError(t *testing.T) {
+	s := labtest.New(t)
+	err := s.Handle().Do(context.Background(), func(context.Context) error {
+		runtime.Goexit()
+		return nil
+	})
+	if err == nil {
+		t.Error("no error although the work did not return")
+	}
+}
+
+// Process 1 may be closed even to root (it is in some sandboxes); where it
+// lives in a namespace that is known anyway, nothing is blind for it.
+func TestHiddenProcessesInKnownNamespacesAreNotBlind(t *testing.T) {
+	if _, err := os.Readlink("/proc/1/ns/net"); err == nil {
+		t.Skip("process 1 can be read here")
+	}
+	for _, b := range blindOf(t, "all") {
+		if strings.Contains(b.What, "process 1") {
+			t.Errorf("blind: %+v", b)
+		}
+	}
+}
+
+func blindOf(t *testing.T, values ...string) []host.Blind {
+	_, blind := list(t, values...)
+	return blind
+}
