@@ -17,7 +17,11 @@ const (
 	Delete = "delete"
 	Add    = "add"
 	Edit   = "edit"
-	Cut    = "cut" // a flow; it cannot be put back
+	Cut    = "cut"   // a flow; it cannot be put back
+	Stop   = "stop"  // a unit, a container, or else a process
+	Start  = "start" // a unit or a container, again
+	Detach = "detach"
+	Attach = "attach"
 )
 
 // Object is something in the kernel with all that it takes to put it back.
@@ -91,6 +95,14 @@ func (s Step) Inverse() Step {
 		s.Action = Add
 	case Add:
 		s.Action = Delete
+	case Stop:
+		s.Action = Start
+	case Start:
+		s.Action = Stop
+	case Detach:
+		s.Action = Attach
+	case Attach:
+		s.Action = Detach
 	}
 	return s
 }

@@ -149,15 +149,15 @@ func onlyInformation(kind string) bool {
 
 // finish writes the sets in words and gives the row its id.
 func (s *spaceView) finish(r host.Redirect) host.Redirect {
-	m := r.Match
-	r.Family = m.Family
-	if r.Family == "" {
-		r.Family = packetFamily(r.Rule.Family)
+	m := *r.Match // rows of one rule share it until here
+	if m.Family == "" {
+		m.Family = packetFamily(r.Rule.Family)
 	}
+	r.Match, r.Family = &m, m.Family
 	r.Proto = host.ProtosString(m.Protos)
 	r.Ports = host.PortsString(m.Ports)
 	r.Address, r.Source = host.AddrsString(m.Address), host.AddrsString(m.Source)
-	r.Conditions = conditions(m)
+	r.Conditions = conditions(&m)
 	r.To = make([]string, 0, len(r.Targets))
 	for _, t := range r.Targets {
 		r.To = append(r.To, t.String())

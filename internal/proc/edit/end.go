@@ -1,0 +1,131 @@
+package edit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/natwarden/natwarden/internal/change"
+	"github.com/natwarden/natwarden/internal/proc"
+)
+
+const (
+	patience = 3 * time.Second  // between SIGTERM and SIGKILL
+	unitTime = 90 * time.Second // systemd's own default for stopping
+)
+
+// endAll ends processes by their fingerprints: first all are asked, loops
+// before what they start, then those that remain are killed.
+func endAll(ctx context.Context, prints []string) error {
+	var held []*held
+	defer func() {
+		for _, h := range held {
+			unix.Close(h.fd)
+		}
+	}()
+	for i := range prints {
+		h, err := hold(prints[(i+1)%len(prints)]) // the loops stand after the first
+		if err != nil {
+			return err
+		}
+		if h != nil {
+			held = append(held, h)
+		}
+	}
+	for _, h := range held {
+		h.signal(unix.SIGTERM)
+	}
+	until := time.Now().Add(patience)
+	for _, h := range held {
+		if !h.wait(ctx, time.Until(until)) {
+			h.signal(unix.SIGKILL)
+		}
+	}
+	for _, h := range held {
+		if !h.wait(ctx, patience) {
+			return fmt.Errorf("process %d does not end, not even by SIGKILL", h.pid)
+		}
+	}
+	return nil
+}
+
+// held is a process that cannot become another one while it is held.
+type held struct{ pid, fd int }
+
+// hold opens a process and compares who it is afterwards, so that a number
+// that was given again cannot be hit. nil: it has ended already.
+func hold(print string) (*held, error) {
+	number, _, _ := strings.Cut(print, " ")
+	pid, err := strconv.Atoi(number)
+	if err != nil || pid <= 1 {
+		return nil, fmt.Errorf("%q names no process that may be ended", print)
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening process %d: %w", pid, err)
+	}
+	if life, err := proc.LifeOf(pid); err != nil || life.Fingerprint() != print {
+		unix.Close(fd)
+		return nil, nil // it has ended, and its number belongs to another
+	}
+	return &held{pid, fd}, nil
+}
+
+func (h *held) signal(s unix.Signal) {
+	// It may have ended meanwhile; whether it did is asked afterwards.
+	_ = unix.PidfdSendSignal(h.fd, s, nil, 0)
+}
+
+// wait says whether the process has ended within the time.
+func (h *held) wait(ctx context.Context, d time.Duration) bool {
+	for until := time.Now().Add(max(d, 0)); ; {
+		p := []unix.PollFd{{Fd: int32(h.fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(p, 50)
+		if n > 0 {
+			return true
+		}
+		if err != nil && !errors.Is(err, unix.EINTR) || ctx.Err() != nil || time.Now().After(until) {
+			return false
+		}
+	}
+}
+
+// systemctl gives the program's path; "" where there is none.
+func systemctl() string {
+	for _, path := range []string{"/usr/bin/systemctl", "/bin/systemctl"} {
+		if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() {
+			return path
+		}
+	}
+	return ""
+}
+
+func runUnit(ctx context.Context, action, unit string) error {
+	program := systemctl()
+	if program == "" {
+		return errors.New("systemctl is not installed")
+	}
+	verb := map[string]string{change.Stop: "stop", change.Start: "start"}[action]
+	if verb == "" || !strings.HasSuffix(unit, ".service") || strings.HasPrefix(unit, "-") {
+		return fmt.Errorf("%q is no unit that natwarden stops or starts", unit)
+	}
+	ctx, done := context.WithTimeout(ctx, unitTime)
+	defer done()
+	cmd := exec.CommandContext(ctx, program, verb, "--", unit)
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("systemctl %s %s: %w: %s", verb, unit, err, bytes.TrimSpace(out))
+	}
+	return nil
+}

@@ -1,0 +1,141 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxConfig bounds a configuration file, in bytes.
+const maxConfig = 1 << 20
+
+var (
+	errNotRegular = errors.New("it is no regular file")
+	errTooLarge   = errors.New("it is larger than 1 MiB")
+	errForbidden  = errors.New("the process itself may not read it")
+)
+
+// readFile reads a file as the process sees it: below its own root, relative
+// to its working directory. Only regular files that the process's user may
+// read, so that nobody can make natwarden touch a device or read a secret for him.
+func (p *program) readFile(name string) ([]byte, error) {
+	f, err := p.open(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if err := p.mayRead(f); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err == nil && len(b) > maxConfig {
+		err = errTooLarge
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return b, nil
+}
+
+func (p *program) open(name string, flags uint64) (*os.File, error) {
+	root, err := unix.Open(p.proc("root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("opening the root of process %d: %w", p.pid, err)
+	}
+	defer unix.Close(root)
+	// O_PATH first: opening a device or a FIFO can act. Only what has been seen
+	// to be a regular file is opened for reading, through the descriptor.
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	fd, err := unix.Openat2(root, p.absolute(name), &how)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s of process %d: %w", name, p.pid, err)
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, fmt.Errorf("opening %s of process %d: %w", name, p.pid, err)
+	}
+	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && (flags&unix.O_DIRECTORY == 0 || kind != unix.S_IFDIR) {
+		return nil, fmt.Errorf("%s: %w", name, errNotRegular)
+	}
+	f, err := os.OpenFile(fmt.Sprintf("/proc/thread-self/fd/%d", fd), int(flags)|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s of process %d: %w", name, p.pid, err)
+	}
+	return f, nil
+}
+
+// absolute gives the path below the process's root.
+func (p *program) absolute(name string) string {
+	if !path.IsAbs(name) {
+		name = path.Join(p.cwd, name)
+	}
+	return path.Clean(name)
+}
+
+// mayRead holds the file's mode against the user that the process runs as.
+// Access lists and capabilities besides root's are not looked at: the answer
+// errs towards "no".
+func (p *program) mayRead(f *os.File) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return err
+	}
+	switch {
+	case p.uid == 0,
+		st.Uid == p.uid && st.Mode&0o400 != 0,
+		st.Uid != p.uid && p.inGroup(st.Gid) && st.Mode&0o040 != 0,
+		st.Uid != p.uid && !p.inGroup(st.Gid) && st.Mode&0o004 != 0:
+		return nil
+	}
+	return errForbidden
+}
+
+func (p *program) inGroup(gid uint32) bool {
+	for _, g := range p.gids {
+		if g == gid {
+			return true
+		}
+	}
+	return false
+}
+
+// list gives the names in a directory of the process, sorted as the shell
+// sorts them, for `include dir/*.conf`.
+func (p *program) list(dir string) ([]string, error) {
+	f, err := p.open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(10_000)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("listing %s of process %d: %w", dir, p.pid, err)
+	}
+	return names, nil
+}
+
+// glob expands a pattern whose last element alone may hold wildcards, which is
+// what configurations use.
+func (p *program) glob(pattern string) ([]string, error) {
+	dir, last := path.Split(pattern)
+	if !strings.ContainsAny(last, "*?[") {
+		return []string{pattern}, nil
+	}
+	names, err := p.list(path.Clean(dir))
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, name := range names {
+		if ok, err := path.Match(last, name); err == nil && ok {
+			out = append(out, dir+name)
+		}
+	}
+	return sorted(out), nil
+}
