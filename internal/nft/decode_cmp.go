@@ -2,6 +2,7 @@ package nft
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/natwarden/natwarden/internal/host"
 )
@@ -58,7 +59,29 @@ func (m *machine) doCmp(f *fields) {
 	m.each(func(s *state) {
 		v := m.get(s, f.u32(1), len(t.lo))
 		m.narrow(s, &v, t)
+		m.joinOrders(s, &v, t, f.u32(1))
 	})
+	m.prev = order{f.u32(1), t}
+}
+
+// order is a comparison and the register that it looks at.
+type order struct {
+	register uint32
+	test     test
+}
+
+// joinOrders turns the conditions ">= a" and "<= b", which is how nft asks for
+// a range, into "a-b".
+func (m *machine) joinOrders(s *state, v *value, t test, register uint32) {
+	have := s.branch.Match.Conditions
+	if t.op != opLte || m.prev.test.op != opGte || m.prev.register != register || len(have) < 2 {
+		return
+	}
+	n := len(have) - 2
+	if have[n] == m.testWords(s, v, m.prev.test) && have[n+1] == m.testWords(s, v, t) {
+		s.branch.Match.Conditions = slices.Clone(have[:n])
+		s.require(m.testWords(s, v, test{op: opIn, lo: m.prev.test.lo, hi: t.lo}))
+	}
 }
 
 // doRange is nft_range.

@@ -30,6 +30,7 @@ const (
 	asPresence
 	asAddrType
 	asPkttype
+	asIftype
 	asDirection
 	asCTState
 	asCTStatus
@@ -65,7 +66,7 @@ func writeValue(f format, b []byte, swap bool) string {
 		return timeText(f, hostNumber(b, swap))
 	}
 	if names, ok := valueNames[f]; ok {
-		if name, ok := names[hostNumber(b, f != asAddrType || swap)]; ok {
+		if name, ok := names[hostNumber(b, f != asAddrType && f != asIftype || swap)]; ok {
 			return name
 		}
 	}
@@ -125,12 +126,13 @@ func timeText(f format, n uint64) string {
 }
 
 // valueNames are the words for numbers (include/uapi/linux: rtnetlink.h
-// RTN_*, if_packet.h PACKET_*, if_ether.h, icmp.h, icmpv6.h).
+// RTN_*, if_arp.h ARPHRD_*, if_packet.h PACKET_*, if_ether.h, icmp.h, icmpv6.h).
 var valueNames = map[format]map[uint64]string{
 	asNfproto: {2: "ipv4", 10: "ipv6"},
 	asEther:   {0x0800: "ip", 0x86dd: "ip6", 0x0806: "arp", 0x8100: "8021q", 0x88a8: "8021ad"},
 	asAddrType: {0: "unspec", 1: "unicast", 2: "local", 3: "broadcast", 4: "anycast", 5: "multicast",
 		6: "blackhole", 7: "unreachable", 8: "prohibit"},
+	asIftype:    {1: "ether", 512: "ppp", 772: "loopback", 65534: "none"},
 	asPkttype:   {0: "host", 1: "broadcast", 2: "multicast", 3: "other"},
 	asDirection: {0: "original", 1: "reply"},
 	asICMP: {0: "echo-reply", 3: "destination-unreachable", 5: "redirect", 8: "echo-request", 11: "time-exceeded",

@@ -11,7 +11,7 @@ type headerField struct {
 
 var (
 	etherFields = []headerField{{0, 48, "ether daddr", asMAC}, {48, 48, "ether saddr", asMAC}, {96, 16, "ether type", asEther},
-		{116, 12, "vlan id", asNumber}, {128, 16, "vlan type", asEther}}
+		{116, 12, "vlan id", asDecimal}, {128, 16, "vlan type", asEther}}
 	ip4Fields = []headerField{{96, 32, "ip saddr", asAddr}, {128, 32, "ip daddr", asAddr}, {72, 8, "ip protocol", asProto},
 		{0, 4, "ip version", asNumber}, {4, 4, "ip hdrlength", asNumber}, {8, 6, "ip dscp", asNumber}, {14, 2, "ip ecn", asNumber},
 		{16, 16, "ip length", asDecimal}, {32, 16, "ip id", asDecimal}, {48, 16, "ip frag-off", asNumber}, {64, 8, "ip ttl", asDecimal},

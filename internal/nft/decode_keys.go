@@ -81,7 +81,7 @@ var metaNames = []keyName{
 	metaPriority: {"meta priority", asHostHex}, metaMark: {"mark", asHostHex},
 	metaIif: {"iif", asIfindex}, metaOif: {"oif", asIfindex},
 	metaIifname: {"iifname", asName}, metaOifname: {"oifname", asName},
-	metaIiftype: {"iiftype", asHostNumber}, metaOiftype: {"oiftype", asHostNumber},
+	metaIiftype: {"iiftype", asIftype}, metaOiftype: {"oiftype", asIftype},
 	metaSkuid: {"meta skuid", asHostNumber}, metaSkgid: {"meta skgid", asHostNumber},
 	metaNftrace: {"meta nftrace", asNumber}, metaRtclassid: {"rtclassid", asHostHex},
 	metaSecmark: {"meta secmark", asHostHex}, metaNfproto: {"meta nfproto", asNfproto},

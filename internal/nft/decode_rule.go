@@ -25,6 +25,7 @@ type machine struct {
 	effect    bool
 	note      string   // comment of an xt match
 	xtTexts   []string // option texts of matches and targets, in order
+	prev      order    // the comparison before
 	f         fields
 }
 
@@ -97,7 +98,7 @@ func (m *machine) reset() {
 	m.states = append(m.states[:0], state{})
 	m.opaque, m.reason, m.xtTexts = m.opaque[:0], m.reason[:0], m.xtTexts[:0]
 	m.native, m.xtUsed, m.effect, m.note = false, false, false, ""
-	m.nativeNAT, m.counted = false, false
+	m.nativeNAT, m.counted, m.prev = false, false, order{}
 }
 
 // eachExpr visits the expressions of a rule (NFTA_LIST_ELEM holding

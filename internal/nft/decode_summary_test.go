@@ -2,6 +2,7 @@ package nft
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ func summary(d Decoded) string {
 		for _, c := range t.Chains {
 			for _, r := range c.Rules {
 				for _, br := range r.Branches {
-					fmt.Fprintf(&b, "%s%d:%s\n", c.Name, r.Index, branchSummary(r, &br))
+					fmt.Fprintf(&b, "%s %d:%s\n", c.Name, r.Index, branchSummary(r, &br))
 				}
 			}
 		}
@@ -42,8 +43,11 @@ func summary(d Decoded) string {
 	for _, x := range d.Blind {
 		fmt.Fprintf(&b, "blind: %s: %s\n", x.What, x.Why)
 	}
-	return b.String()
+	return anonymous.ReplaceAllString(b.String(), "$1")
 }
+
+// anonymous are the names that the kernel counts up for the whole machine.
+var anonymous = regexp.MustCompile(`(__(?:chain|set|map))[0-9]+`)
 
 func branchSummary(r *host.Rule, br *host.Branch) string {
 	m := &br.Match
@@ -73,6 +77,12 @@ func branchSummary(r *host.Rule, br *host.Branch) string {
 		add("", effectSummary(e))
 	}
 	add("=> ", []string{"", "accept", "drop", "return", "jump " + br.Chain, "goto " + br.Chain, "queue", "stolen", "uncertain"}[br.Verdict])
+	if r.Text != "" {
+		add("", r.Writer+" `"+r.Text+"`")
+	}
+	if r.Comment != "" {
+		add("comment ", r.Comment)
+	}
 	add("OPAQUE ", strings.Join(r.Opaque, "; "))
 	return " " + strings.Join(w, " ")
 }

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -48,8 +49,28 @@ func golden(t *testing.T, file string) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("decoded:\n%s\nwant:\n%s", got, want)
+		t.Error(differences(got, string(want)))
 	}
+}
+
+// differences lists the lines that only one of two texts has.
+func differences(got, want string) string {
+	var b strings.Builder
+	have, wish := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for _, line := range have {
+		if !slices.Contains(wish, line) {
+			b.WriteString("\n got " + line)
+		}
+	}
+	for _, line := range wish {
+		if !slices.Contains(have, line) {
+			b.WriteString("\nwant " + line)
+		}
+	}
+	if b.Len() == 0 {
+		return "the same lines in another order"
+	}
+	return b.String()
 }
 
 func commands(text string) [][]string {
