@@ -117,3 +117,21 @@ func AppendText(b []byte, typ uint16, text string) []byte {
 }
 
 func align(n int) int { return (n + 3) &^ 3 }
+
+// Expr is one expression of a rule: its name and the payload of NFTA_EXPR_DATA.
+type Expr struct {
+	Name string
+	Data []byte
+}
+
+// Expressions gives the expressions of a list of NFTA_LIST_ELEM
+// (NFTA_RULE_EXPRESSIONS and the like).
+func Expressions(list []byte) ([]Expr, error) {
+	var out []Expr
+	err := Walk(list, func(typ uint16, data []byte) {
+		if typ == 1 { // NFTA_LIST_ELEM
+			out = append(out, Expr{Text(Find(data, 1)), Find(data, 2)}) // NFTA_EXPR_NAME, NFTA_EXPR_DATA
+		}
+	})
+	return out, err
+}

@@ -96,6 +96,7 @@ func (c *Conn) Buffers(send, receive int) error {
 // (NETLINK_EXT_ACK); an old kernel that cannot goes without.
 func (c *Conn) Reasons() {
 	_ = c.sock.SetOption(netlink.ExtendedAcknowledge, true)
+	_ = c.sock.SetOption(netlink.CapAcknowledge, true) // do not send back what was wrong
 }
 
 // NextSeq gives the sequence number for the next message.
@@ -126,24 +127,54 @@ const (
 
 // Receive waits for a datagram. Its bytes stay valid as long as they are kept.
 func (c *Conn) Receive() ([]byte, error) {
-	if len(c.arena) < datagramMax {
-		c.size = min(max(2*c.size, 2*datagramMax), arenaMax)
-		c.arena = make([]byte, c.size)
-	}
 	var n int
 	var got error
+	room := c.room()
 	err := c.raw.Read(func(fd uintptr) bool {
-		n, _, got = unix.Recvfrom(int(fd), c.arena[:datagramMax], unix.MSG_TRUNC)
+		n, _, got = unix.Recvfrom(int(fd), room, unix.MSG_TRUNC)
 		return !again(got)
 	})
 	if err := errors.Join(err, got); err != nil {
 		return nil, c.explain(err)
 	}
+	return c.keep(n)
+}
+
+// ReceiveNow is Receive without waiting: nil where nothing is there. The kernel
+// answers a message before sending it returns, so after Send that means: no more.
+func (c *Conn) ReceiveNow() ([]byte, error) {
+	var n int
+	var got error
+	room := c.room()
+	err := c.raw.Read(func(fd uintptr) bool {
+		n, _, got = unix.Recvfrom(int(fd), room, unix.MSG_TRUNC|unix.MSG_DONTWAIT)
+		return got != unix.EINTR
+	})
+	if err == nil && got == unix.EAGAIN {
+		return nil, nil
+	}
+	if err := errors.Join(err, got); err != nil {
+		return nil, c.explain(err)
+	}
+	return c.keep(n)
+}
+
+// room is where the next datagram goes.
+func (c *Conn) room() []byte {
+	if len(c.arena) < datagramMax {
+		c.size = min(max(2*c.size, 2*datagramMax), arenaMax)
+		c.arena = make([]byte, c.size)
+	}
+	return c.arena[:datagramMax]
+}
+
+// keep takes the received bytes out of the arena.
+func (c *Conn) keep(n int) ([]byte, error) {
 	if n > datagramMax {
 		return nil, fmt.Errorf("receiving from nf_tables: a datagram of %d bytes is larger than %d", n, datagramMax)
 	}
 	b := c.arena[:n:n]
-	c.arena = c.arena[min(align(n), len(c.arena)):]
+	c.arena = c.arena[align(n):]
 	return b, nil
 }
 

@@ -247,8 +247,8 @@ func (p *Printer) anonymousSet(name string) *Set {
 	return p.sets[name]
 }
 
-// chainBinding is NFT_CHAIN_BINDING: the chain belongs to one rule.
-const chainBinding = 4
+// boundChain is NFT_CHAIN_BINDING: the chain belongs to one rule.
+const boundChain = 4
 
 func (p *Printer) anonymousChain(name string) *Chain {
 	if name == "" {
@@ -257,7 +257,7 @@ func (p *Printer) anonymousChain(name string) *Chain {
 	if p.chains == nil {
 		p.chains = map[string]*Chain{}
 		for _, c := range p.table.Chains {
-			if c.Flags&chainBinding != 0 {
+			if c.Flags&boundChain != 0 {
 				p.chains[c.Name] = c
 			}
 		}
