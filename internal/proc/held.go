@@ -27,8 +27,9 @@ type Held struct {
 }
 
 // Holders walks /proc/*/fd once for the wanted socket inodes. Where a socket
-// is held by no process as a whole it looks at the single threads too, which
-// may have descriptors of their own (unshare(2), CLONE_FILES).
+// seems to be held by nobody it looks once more: at processes that came
+// meanwhile and may have inherited it, and at single threads, which may have
+// descriptors of their own (unshare(2), CLONE_FILES).
 func Holders(ctx context.Context, wanted map[uint64]bool) (*Held, error) {
 	held := &Held{PIDs: map[uint64][]int{}}
 	if len(wanted) == 0 {
@@ -39,16 +40,12 @@ func Holders(ctx context.Context, wanted map[uint64]bool) (*Held, error) {
 		return nil, fmt.Errorf("opening /proc: %w", err)
 	}
 	defer unix.Close(root)
-	pids, err := numbers(root)
-	if err != nil {
-		return nil, fmt.Errorf("listing /proc: %w", err)
-	}
 	w := walk{root: root, wanted: wanted, held: held}
-	if err := w.each(ctx, pids, w.process); err != nil {
+	if err := w.each(ctx, w.process); err != nil {
 		return nil, err
 	}
 	if len(held.PIDs) < len(wanted) {
-		if err := w.each(ctx, pids, w.threads); err != nil {
+		if err := w.each(ctx, w.again); err != nil {
 			return nil, err
 		}
 	}
@@ -67,7 +64,11 @@ type walk struct {
 }
 
 // each runs work for every process on a few workers.
-func (w *walk) each(ctx context.Context, pids []int, work func(pid int, s *scratch)) error {
+func (w *walk) each(ctx context.Context, work func(pid int, s *scratch)) error {
+	pids, err := processes(w.root)
+	if err != nil {
+		return err
+	}
 	var next atomic.Int64
 	var workers sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), 4) {
@@ -92,23 +93,19 @@ func (w *walk) process(pid int, s *scratch) {
 	w.note(pid, s.found, err)
 }
 
-// threads does the same for the threads of a process, for the sockets that
-// nobody has yet.
-func (w *walk) threads(pid int, s *scratch) {
+// again looks at a process and its single threads. Whether it can be read at
+// all, the first pass has said.
+func (w *walk) again(pid int, s *scratch) {
 	s.found = s.found[:0]
+	_ = w.descriptors(strconv.Itoa(pid)+"/fd", s)
 	name := strconv.Itoa(pid) + "/task"
-	dir, err := w.open(name)
-	if err != nil {
-		return // the first pass has said why
-	}
-	tids, err := numbers(dir)
-	unix.Close(dir)
-	if err != nil {
-		return
-	}
-	for _, tid := range tids {
-		if tid != pid {
-			_ = w.descriptors(name+"/"+strconv.Itoa(tid)+"/fd", s)
+	if dir, err := w.open(name); err == nil {
+		tids, _ := numbers(dir)
+		unix.Close(dir)
+		for _, tid := range tids {
+			if tid != pid {
+				_ = w.descriptors(name+"/"+strconv.Itoa(tid)+"/fd", s)
+			}
 		}
 	}
 	w.note(pid, s.found, nil)
@@ -206,6 +203,21 @@ func newScratch() *scratch {
 // ended says whether the error is that of a process that is gone.
 func ended(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) || errors.Is(err, os.ErrProcessDone)
+}
+
+// processes lists the processes of an open /proc. The folder is opened anew
+// for each list, which a shared position would spoil.
+func processes(root int) ([]int, error) {
+	dir, err := unix.Openat(root, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("opening /proc: %w", err)
+	}
+	defer unix.Close(dir)
+	pids, err := numbers(dir)
+	if err != nil {
+		return nil, fmt.Errorf("listing /proc: %w", err)
+	}
+	return pids, nil
 }
 
 // numbers lists the entries of an open folder that are numbers, in order.

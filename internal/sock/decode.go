@@ -14,7 +14,8 @@ import (
 // socket is one struct inet_diag_msg with its attributes.
 type socket struct {
 	state            uint8
-	addrs            []netip.Addr // several of a multi-homed SCTP socket
+	addr             netip.Addr
+	homes            []netip.Addr // of a multi-homed SCTP socket, instead of addr
 	port, remotePort uint16
 	ifindex          uint32
 	uid, inode       uint32
@@ -44,9 +45,9 @@ func decode(b []byte) (socket, error) {
 	}
 	switch b[0] {
 	case unix.AF_INET:
-		s.addrs = []netip.Addr{netip.AddrFrom4([4]byte(b[8:12]))}
+		s.addr = netip.AddrFrom4([4]byte(b[8:12]))
 	case unix.AF_INET6:
-		s.addrs = []netip.Addr{netip.AddrFrom16([16]byte(b[8:24]))}
+		s.addr = netip.AddrFrom16([16]byte(b[8:24]))
 	default:
 		return socket{}, fmt.Errorf("the kernel listed a socket of family %d", b[0])
 	}
@@ -91,19 +92,18 @@ func bitfield(b byte, n uint) bool {
 }
 
 // locals reads the addresses of a multi-homed SCTP socket: struct
-// sockaddr_storage (128 bytes each), which replace the first one.
+// sockaddr_storage (128 bytes each).
 func (s *socket) locals(b []byte) error {
 	const size = 128 // sizeof(struct sockaddr_storage)
 	if len(b) == 0 || len(b)%size != 0 {
 		return errTorn
 	}
-	s.addrs = s.addrs[:0]
 	for ; len(b) > 0; b = b[size:] {
 		switch binary.NativeEndian.Uint16(b) {
 		case unix.AF_INET:
-			s.addrs = append(s.addrs, netip.AddrFrom4([4]byte(b[4:8])))
+			s.homes = append(s.homes, netip.AddrFrom4([4]byte(b[4:8])))
 		case unix.AF_INET6:
-			s.addrs = append(s.addrs, netip.AddrFrom16([16]byte(b[8:24])))
+			s.homes = append(s.homes, netip.AddrFrom16([16]byte(b[8:24])))
 		default:
 			return fmt.Errorf("the kernel listed a local address of family %d", binary.NativeEndian.Uint16(b))
 		}
@@ -111,13 +111,24 @@ func (s *socket) locals(b []byte) error {
 	return nil
 }
 
-// listener writes the socket in the words of the model. An IPv4 address that
-// is mapped into IPv6 takes IPv4 only, so it is written as what it takes.
-func (s *socket) listener(proto string, addr netip.Addr, device string) host.Listener {
+// addresses are those on which the socket answers.
+func (s *socket) addresses() []netip.Addr {
+	if len(s.homes) > 0 {
+		return s.homes
+	}
+	return []netip.Addr{s.addr}
+}
+
+// listener writes the socket in the words of the model.
+func (s *socket) listener(proto string, addr netip.Addr, text, device string) host.Listener {
 	wild := s.v6 && addr == netip.IPv6Unspecified()
 	return host.Listener{
-		Proto: proto, Address: addr.Unmap().String(), Port: s.port, UID: s.uid, Transparent: s.transparent,
+		Proto: proto, Address: text, Port: s.port, UID: s.uid, Transparent: s.transparent,
 		Inode: uint64(s.inode), Device: device,
 		V6Only: wild && s.v6only, DualStack: wild && !s.v6only, Partial: !s.options,
 	}
 }
+
+// addressText writes an address. An IPv4 address that is mapped into IPv6
+// takes IPv4 only, so it is written as what it takes.
+func addressText(a netip.Addr) string { return a.Unmap().String() }

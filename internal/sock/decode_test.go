@@ -52,8 +52,8 @@ func TestMultiHomedAddresses(t *testing.T) {
 	binary.NativeEndian.PutUint16(locals[128:], unix.AF_INET6)
 	copy(locals[128+8:], []byte{0x20, 0x01})
 	s, err := decode(message(unix.AF_INET6, attr(attrLocals, locals...)...))
-	if err != nil || len(s.addrs) != 2 || s.addrs[0].String() != "10.0.0.1" || s.addrs[1].String() != "2001::" {
-		t.Errorf("read %v, %v", s.addrs, err)
+	if err != nil || len(s.addresses()) != 2 || s.addresses()[0].String() != "10.0.0.1" || s.addresses()[1].String() != "2001::" {
+		t.Errorf("read %v, %v", s.addresses(), err)
 	}
 }
 
@@ -66,8 +66,8 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, a := range s.addrs {
-			if l := s.listener("tcp", a, ""); l.Address == "" || l.V6Only && l.DualStack {
+		for _, a := range s.addresses() {
+			if l := s.listener("tcp", a, addressText(a), ""); l.Address == "" || l.V6Only && l.DualStack {
 				t.Errorf("half a listener: %+v", l)
 			}
 		}

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/mdlayher/netlink"
@@ -115,10 +117,23 @@ func (r *reader) take(k kind, data []byte) error {
 	if s.state != k.state || s.remotePort != 0 || s.port == 0 {
 		return nil
 	}
-	for _, a := range s.addrs {
-		r.found = append(r.found, s.listener(k.name, a, r.device(s.ifindex)))
+	for _, a := range s.addresses() {
+		if len(r.found) == cap(r.found) { // append alone would copy ten times as much
+			r.found = slices.Grow(r.found, len(r.found)+256)
+		}
+		r.found = append(r.found, s.listener(k.name, a, r.text(a), r.device(s.ifindex)))
 	}
 	return nil
+}
+
+// text writes an address once: most sockets share a few.
+func (r *reader) text(a netip.Addr) string {
+	text, ok := r.texts[a]
+	if !ok {
+		text = addressText(a)
+		r.texts[a] = text
+	}
+	return text
 }
 
 // device is the name of an interface of the thread's namespace, or its number

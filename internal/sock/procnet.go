@@ -157,7 +157,7 @@ func owner(uidText, inodeText string) (uid uint32, inode uint64, err error) {
 // plain is a listener of which /proc/net tells all that it can.
 func plain(proto string, addr netip.Addr, port uint16, uid uint32, inode uint64) host.Listener {
 	return host.Listener{
-		Proto: proto, Address: addr.Unmap().String(), Port: port, UID: uid, Inode: inode,
+		Proto: proto, Address: addressText(addr), Port: port, UID: uid, Inode: inode,
 		DualStack: addr == netip.IPv6Unspecified(), Partial: true,
 	}
 }

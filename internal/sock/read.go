@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -25,7 +26,7 @@ const source = "sockets"
 // An MPTCP listener is there twice, as "mptcp" and as the TCP socket of its
 // first subflow with the same inode: it answers both kinds of client.
 func Read(ctx context.Context) ([]host.Listener, []host.Blind, error) {
-	r := reader{ctx: ctx, known: registered(), modules: kmod.Read(), devices: map[uint32]string{}}
+	r := newReader(ctx, kmod.Read())
 	defer r.close()
 	for _, k := range kinds() {
 		for v6 := range 2 {
@@ -51,8 +52,13 @@ type reader struct {
 	modules kmod.Modules
 	diag    *diagConn
 	devices map[uint32]string
+	texts   map[netip.Addr]string
 	found   []host.Listener
 	blind   []host.Blind
+}
+
+func newReader(ctx context.Context, m kmod.Modules) *reader {
+	return &reader{ctx: ctx, known: registered(), modules: m, devices: map[uint32]string{}, texts: map[netip.Addr]string{}}
 }
 
 func (r *reader) close() {

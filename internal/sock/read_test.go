@@ -173,7 +173,7 @@ func TestProcNetListsTheSameSockets(t *testing.T) {
 	want := openIn(t, space)
 	var got []host.Listener
 	space.MustDo(t, func(ctx context.Context) error {
-		r := reader{ctx: ctx, known: registered(), modules: kmod.Of(), devices: map[uint32]string{}}
+		r := newReader(ctx, kmod.Of())
 		for _, k := range kinds() {
 			for v6 := range 2 {
 				if err := r.read(k, v6); err != nil {
