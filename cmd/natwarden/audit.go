@@ -84,7 +84,7 @@ func (a *app) show(r *audit.Report) error {
 
 // look audits the given namespaces.
 func look(ctx context.Context, s *spaces, groups []string, pol *policy.Policy) (*audit.Report, error) {
-	in, err := inputFor(s.toAudit(), groups)
+	in, err := inputFor(s.toAudit(), s.labels(), groups)
 	if err != nil {
 		return nil, err
 	}

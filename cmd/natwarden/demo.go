@@ -125,7 +125,7 @@ func (d *demo) expectRefused(ctx context.Context) error {
 
 // look audits the demo's host, by the built-in policy.
 func (d *demo) look(ctx context.Context) error {
-	in, err := inputFor([]audit.Space{{Enter: d.net.Host.Do}}, nil)
+	in, err := inputFor([]audit.Space{{Enter: d.net.Host.Do}}, nil, nil)
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (d *demo) remediate(ctx context.Context) error {
 }
 
 func (d *demo) options() remediate.Options {
-	return remediate.Options{StateDir: d.state, Version: version, Cuts: cuts(), Listeners: listeners()}
+	return remediate.Options{StateDir: d.state, Version: version, Cuts: cutter(d.report.Redirects), Listeners: listeners()}
 }
 
 func (d *demo) expectDone(r *remediate.Result, err error, words telling) error {

@@ -80,7 +80,7 @@ func (p *page) item(text string) {
 // field writes "    label   value", the value wrapped under itself. An empty
 // value is no field.
 func (p *page) field(label, value string) {
-	const indent = 14
+	const indent = 15
 	if value == "" {
 		return
 	}

@@ -105,6 +105,7 @@ func (o *RemediateOptions) check(a *app) error {
 func (o *RemediateOptions) carryOut(ctx context.Context, a *app, s *spaces, report *audit.Report, pol *policy.Policy) error {
 	run := func(dry bool) (*remediate.Result, error) {
 		options := o.options(a, pol)
+		options.Cuts = cutter(report.Redirects)
 		options.DryRun = dry
 		return remediate.Run(ctx, report.Redirects, report.Blind, s.toChange(len(a.Netns) > 0), editors(), options)
 	}
@@ -140,7 +141,6 @@ func (o *RemediateOptions) options(a *app, pol *policy.Policy) remediate.Options
 		Version:      version,
 		Policy:       pol.Source,
 		Now:          time.Now,
-		Cuts:         cuts(),
 		Listeners:    listeners(),
 	}
 }

@@ -53,3 +53,13 @@ func (s *spaces) toChange(named bool) []remediate.Space {
 	}
 	return out
 }
+
+// labels are the names of the namespaces by their identity, for naming where a
+// process stands.
+func (s *spaces) labels() map[netns.ID]string {
+	out := make(map[netns.ID]string, len(s.found))
+	for _, f := range s.found {
+		out[f.ID] = f.Label
+	}
+	return out
+}

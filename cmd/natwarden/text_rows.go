@@ -106,11 +106,22 @@ func targetsText(to []string) string {
 	return list(words)
 }
 
+// stateText says what is not said by the rest: an active redirect is the usual
+// one, and the hook by which it is reached stands in whereText.
 func stateText(r *host.Redirect) string {
-	if len(r.Why) == 0 {
-		return r.State
+	var why []string
+	for _, w := range r.Why {
+		if !strings.HasPrefix(w, "reached from ") {
+			why = append(why, w)
+		}
 	}
-	return r.State + ": " + strings.Join(r.Why, "; ")
+	switch {
+	case len(why) > 0:
+		return r.State + ": " + strings.Join(why, "; ")
+	case r.State == host.Active:
+		return ""
+	}
+	return r.State
 }
 
 // ruleLine is the rule as its writer would type it. Texts of the iptables

@@ -6,29 +6,24 @@ import (
 
 	"github.com/natwarden/natwarden/audit"
 	"github.com/natwarden/natwarden/internal/change"
+	flowedit "github.com/natwarden/natwarden/internal/flow/edit"
 	"github.com/natwarden/natwarden/internal/host"
+	"github.com/natwarden/natwarden/internal/netns"
+	nftedit "github.com/natwarden/natwarden/internal/nft/edit"
+	"github.com/natwarden/natwarden/internal/sock"
+	xtedit "github.com/natwarden/natwarden/internal/xtables/edit"
 )
-
-// sources are all that can be looked at, in the order of the report.
-func sources() []audit.Source {
-	return nil
-}
 
 // editors are all that can be changed, in the order of a plan.
 func editors() []change.Editor {
-	return nil
-}
-
-// sourceGroups are the names that --sources takes.
-func sourceGroups() []string {
-	return []string{"rules", "sockets"}
+	return []change.Editor{nftedit.New(), xtedit.New(""), flowedit.Editor{}}
 }
 
 // inputFor is what audit.Run needs to look at spaces through the sources of
 // groups; no group is all.
-func inputFor(spaces []audit.Space, groups []string) (audit.Input, error) {
+func inputFor(spaces []audit.Space, labels map[netns.ID]string, groups []string) (audit.Input, error) {
 	in := audit.Input{Spaces: spaces, Tool: tool()}
-	for _, s := range sources() {
+	for _, s := range sources(labels) {
 		if len(groups) == 0 || slices.Contains(groups, s.Group()) {
 			in.Sources = append(in.Sources, s)
 		} else {
@@ -44,8 +39,10 @@ func inputFor(spaces []audit.Space, groups []string) (audit.Input, error) {
 	return in, err
 }
 
-// cuts finds the flows that ride removed rules.
-func cuts() func(context.Context, []host.Redirect) ([]change.Step, error) { return nil }
-
-// listeners reads the listeners of a namespace, for comparing.
-func listeners() func(context.Context) ([]host.Listener, error) { return nil }
+// listeners reads the listeners of a namespace, for comparing before and after.
+func listeners() func(context.Context) ([]host.Listener, error) {
+	return func(ctx context.Context) ([]host.Listener, error) {
+		found, _, err := sock.Read(ctx)
+		return found, err
+	}
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/natwarden/natwarden/audit"
+	"github.com/natwarden/natwarden/internal/host"
+	"github.com/natwarden/natwarden/internal/ipset"
+	"github.com/natwarden/natwarden/internal/netns"
+	"github.com/natwarden/natwarden/internal/nft"
+	"github.com/natwarden/natwarden/internal/proc"
+	"github.com/natwarden/natwarden/internal/sock"
+	"github.com/natwarden/natwarden/internal/xt"
+	"github.com/natwarden/natwarden/internal/xtables"
+)
+
+// sources are all that can be looked at, in the order of the report. labels
+// are the names of the network namespaces in scope.
+func sources(labels map[netns.ID]string) []audit.Source {
+	return []audit.Source{interfaces{}, nfTables{}, xTables{}, sockets{labels}}
+}
+
+// The groups of sources, as --sources names them.
+const (
+	groupRules   = "rules"
+	groupSockets = "sockets"
+)
+
+// sourceGroups are the names that --sources takes.
+func sourceGroups() []string { return []string{groupRules, groupSockets} }
+
+// interfaces reads the namespace's interfaces and addresses, by which it is
+// known where rules act and which addresses are this host's.
+type interfaces struct{}
+
+func (interfaces) Name() string  { return "interfaces" }
+func (interfaces) Group() string { return groupRules }
+
+func (interfaces) Read(ctx context.Context, into *host.Space) (host.Reading, error) {
+	var err error
+	into.Ifaces, into.Addrs, err = netns.Ifaces(ctx)
+	return host.Reading{State: host.Read, Objects: len(into.Ifaces)}, err
+}
+
+// nfTables reads nf_tables: native rules, iptables-nft, ebtables-nft.
+type nfTables struct{}
+
+func (nfTables) Name() string  { return "nf_tables" }
+func (nfTables) Group() string { return groupRules }
+
+func (nfTables) Read(ctx context.Context, into *host.Space) (host.Reading, error) {
+	dump, err := nft.Read(ctx, nft.Options{})
+	if err != nil {
+		return host.Reading{}, err
+	}
+	if len(dump.Tables) == 0 {
+		return nothingOf(nft.Loaded(), "nf_tables is not in the kernel"), nil
+	}
+	env, blind := ruleWorld(ctx)
+	names, err := interfaceNames(ctx)
+	if err != nil {
+		blind = append(blind, host.Blind{Source: "nf_tables", What: "names of interfaces", Why: err.Error()})
+	}
+	decoded := nft.Decode(dump, nft.Env{Sets: env.Sets, Ifname: names, Now: env.Now})
+	into.Generation = dump.Generation
+	into.AddTables(decoded.Tables...)
+	return host.Reading{State: host.Read, Objects: rulesIn(decoded.Tables), Blind: append(blind, decoded.Blind...)}, nil
+}
+
+// nothingOf is the reading of a subsystem without a table: looked at and
+// empty, or not there at all.
+func nothingOf(there bool, why string) host.Reading {
+	if there {
+		return host.Reading{State: host.Read}
+	}
+	return host.Reading{State: host.Absent, Why: why}
+}
+
+func rulesIn(tables []*host.Table) int {
+	n := 0
+	for _, t := range tables {
+		for _, c := range t.Chains {
+			n += len(c.Rules)
+		}
+	}
+	return n
+}
+
+// ruleWorld is what rules refer to: ipsets, and today's date. An ipset that
+// cannot be read makes the rules that use it uncertain, and is blind.
+func ruleWorld(ctx context.Context) (xt.Env, []host.Blind) {
+	env := xt.Env{Now: time.Now()}
+	sets, err := ipset.Read(ctx)
+	if err != nil {
+		return env, []host.Blind{{Source: "ipset", What: "all sets", Why: err.Error()}}
+	}
+	env.Sets = sets
+	return env, nil
+}
+
+func interfaceNames(ctx context.Context) (func(uint32) string, error) {
+	list, _, err := netns.Ifaces(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := make(map[uint32]string, len(list))
+	for _, i := range list {
+		names[uint32(i.Index)] = i.Name
+	}
+	return func(index uint32) string { return names[index] }, nil
+}
+
+// xTables reads the tables of iptables-legacy and ip6tables-legacy.
+type xTables struct{}
+
+func (xTables) Name() string  { return xtables.Source }
+func (xTables) Group() string { return groupRules }
+
+func (xTables) Read(ctx context.Context, into *host.Space) (host.Reading, error) {
+	dump, err := xtables.Read(ctx)
+	if err != nil {
+		return host.Reading{}, err
+	}
+	state := dump.Source()
+	reading := host.Reading{State: state.State, Objects: state.Objects, Why: state.Why, Blind: dump.Blind}
+	if len(dump.Tables) == 0 {
+		return reading, nil
+	}
+	env, blind := ruleWorld(ctx)
+	tables, undecoded := xtables.Decode(dump, env) // names the dump's own blind spots as well
+	into.AddTables(tables...)
+	reading.Blind = append(blind, undecoded...)
+	return reading, nil
+}
+
+// sockets reads who listens, and the processes that hold the sockets.
+type sockets struct{ labels map[netns.ID]string }
+
+func (sockets) Name() string  { return "sockets" }
+func (sockets) Group() string { return groupSockets }
+
+func (s sockets) Read(ctx context.Context, into *host.Space) (host.Reading, error) {
+	found, blind, err := sock.Read(ctx)
+	if err != nil {
+		return host.Reading{}, err
+	}
+	into.Listeners = found
+	unheld, err := proc.Attach(ctx, []*host.Space{into}, s.labels)
+	return host.Reading{State: host.Read, Objects: len(found), Blind: append(blind, unheld...)}, err
+}
