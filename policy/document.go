@@ -103,18 +103,27 @@ func (r *reader) syntax(data []byte, err error) {
 	}
 	if m := lineOf.FindStringSubmatch(err.Error()); m != nil {
 		line, _ := strconv.Atoi(m[1])
-		r.at(max(line, 1), 1, m[2], yamlHint(m[2]))
+		r.at(max(line, 1), 1, m[2], yamlHint(lineIn(data, line)))
 		return
 	}
 	message := strings.TrimPrefix(err.Error(), "yaml: ")
-	r.at(1, 1, message, yamlHint(message))
+	r.at(1, 1, message, yamlHint(nil))
 }
 
-func yamlHint(message string) string {
-	if strings.Contains(message, "cannot start any token") && strings.Contains(message, `'\t'`) {
+func yamlHint(line []byte) string {
+	if indent := line[:len(line)-len(bytes.TrimLeft(line, " \t"))]; bytes.ContainsRune(indent, '\t') {
 		return "YAML is indented by spaces, not tabs"
 	}
-	return "not YAML: look at quotes, colons and indentation above this line"
+	return "not YAML: look at quotes, colons and indentation, in the lines above too"
+}
+
+// lineIn gives a line of the file, counted from 1; nil where there is none.
+func lineIn(data []byte, line int) []byte {
+	lines := bytes.SplitN(data, []byte{'\n'}, line+1)
+	if line < 1 || len(lines) < line {
+		return nil
+	}
+	return lines[line-1]
 }
 
 func placeOf(data []byte, text string) (line, col int) {

@@ -114,10 +114,12 @@ func checkEntry(r *reader, at *yaml.Node, seen map[string]*yaml.Node) {
 	}
 }
 
-// checkMatch refuses a match that restricts nothing.
-func checkMatch(r *reader, at *yaml.Node, seen map[string]*yaml.Node) {
-	if len(seen) == 0 {
-		r.add(at, "an empty match would allow everything", "name at least one key")
+// notEmpty refuses a mapping that restricts nothing.
+func notEmpty(what string) func(*reader, *yaml.Node, map[string]*yaml.Node) {
+	return func(r *reader, at *yaml.Node, seen map[string]*yaml.Node) {
+		if len(seen) == 0 {
+			r.add(at, what+" is empty and would take everything", "name at least one key")
+		}
 	}
 }
 

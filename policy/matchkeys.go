@@ -12,7 +12,7 @@ func redirectMatchObject() object[RedirectMatch] {
 	keys := append(kindKeys(), extentKeys()...)
 	keys = append(keys, ruleKeys()...)
 	return object[RedirectMatch]{what: "the match of a redirect", keys: append(keys, ownerKeys()...),
-		check: checkMatch, extra: schema{"minProperties": 1}}
+		check: notEmpty("match"), extra: schema{"minProperties": 1}}
 }
 
 type rm = RedirectMatch
@@ -108,11 +108,11 @@ func ruleKeys() []key[rm] {
 }
 
 func ownerKeys() []key[rm] {
-	owner := object[ownerMatch]{what: "owner", check: checkMatch, extra: schema{"minProperties": 1}, keys: []key[ownerMatch]{
+	owner := object[ownerMatch]{what: "owner", check: notEmpty("owner"), extra: schema{"minProperties": 1}, keys: []key[ownerMatch]{
 		texts("kind", "docker, firewalld, …", func(o *ownerMatch) *[]string { return &o.kind }),
 		texts("name", "its name there", func(o *ownerMatch) *[]string { return &o.name }),
 	}}
-	process := object[processMatch]{what: "process", check: checkMatch, extra: schema{"minProperties": 1},
+	process := object[processMatch]{what: "process", check: notEmpty("process"), extra: schema{"minProperties": 1},
 		keys: processKeys(func(p *processMatch) *processMatch { return p })}
 	return []key[rm]{
 		nested("process", "the process that relays", process, func(m *rm) *processMatch { return &m.process }),
@@ -141,7 +141,7 @@ func listenerMatchObject() object[lm] {
 		truth("transparent", "true: only transparent sockets; false: only others", nil, func(m *lm) **bool { return &m.transparent }),
 	}
 	keys = append(keys, processKeys(func(m *lm) *processMatch { return &m.process })...)
-	return object[lm]{what: "the match of a listener", keys: keys, check: checkMatch, extra: schema{"minProperties": 1}}
+	return object[lm]{what: "the match of a listener", keys: keys, check: notEmpty("match"), extra: schema{"minProperties": 1}}
 }
 
 // familyError is a word that is no family of packets; tables have more.

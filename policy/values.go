@@ -99,7 +99,7 @@ func (r *reader) word(n *yaml.Node, what string, allowed []string) (string, bool
 	if near := nearest(text, allowed); near != "" {
 		hint = fmt.Sprintf("did you mean %q?", near)
 	}
-	r.add(n, fmt.Sprintf("%q is no %s", text, what), hint)
+	r.add(n, fmt.Sprintf("%s: %q is not known", what, text), hint)
 	return "", false
 }
 
@@ -112,10 +112,18 @@ func parsed[T any](name, doc string, item schema, parse func(text string, into *
 				continue
 			}
 			if err := parse(text, into); err != nil {
-				r.add(item, name+": "+err.Error(), doc)
+				r.add(item, name+": "+err.Error(), unlessSaid(doc, err))
 			}
 		}
 	}}
+}
+
+// unlessSaid is the hint, where the error does not say itself what to write.
+func unlessSaid(hint string, err error) string {
+	if strings.Contains(err.Error(), "want ") || strings.Contains(err.Error(), "write ") {
+		return ""
+	}
+	return hint
 }
 
 // text1 is a key that takes one text.
