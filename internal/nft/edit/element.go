@@ -1,6 +1,8 @@
 package edit
 
 import (
+	"slices"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/natwarden/natwarden/internal/change"
@@ -10,18 +12,45 @@ import (
 // setModel is a named set as it stands after the messages so far.
 type setModel struct {
 	elements map[string][]byte // by identity
+	// order is that of the elements where it means something: of several
+	// concatenated intervals that overlap, the one that was added first wins.
+	order   []string
+	ordered bool
 }
 
 func (b *batch) setModel(s *nft.Set) *setModel {
 	m := b.sets[s]
 	if m == nil {
-		m = &setModel{make(map[string][]byte, len(s.Elements))}
+		m = &setModel{elements: make(map[string][]byte, len(s.Elements)), ordered: s.Flags&setConcat != 0 && s.Flags&unix.NFT_SET_INTERVAL != 0}
 		for _, e := range s.Elements {
-			m.elements[identity(e)] = e
+			m.put(e, len(m.order))
 		}
 		b.sets[s] = m
 	}
 	return m
+}
+
+func (m *setModel) put(e []byte, at int) {
+	m.elements[identity(e)] = e
+	if m.ordered {
+		m.order = slices.Insert(m.order, at, identity(e))
+	}
+}
+
+func (m *setModel) drop(e []byte) {
+	delete(m.elements, identity(e))
+	if i := slices.Index(m.order, identity(e)); i >= 0 {
+		m.order = slices.Delete(m.order, i, i+1)
+	}
+}
+
+// from gives the elements from a place on, in order.
+func (m *setModel) from(at int) [][]byte {
+	var out [][]byte
+	for _, id := range m.order[at:] {
+		out = append(out, m.elements[id])
+	}
+	return out
 }
 
 // element adds the messages of a step on an element of a named set or map.
@@ -37,7 +66,7 @@ func (b *batch) element(s *step) {
 		return
 	}
 	if s.After != nil {
-		b.addElement(s.number, t, m, s.After)
+		b.addElement(t, m, s)
 	}
 }
 
@@ -50,25 +79,30 @@ func (b *batch) deleteElement(number int, t *tableView, m *setModel, o *change.O
 		return false
 	}
 	gone := [][]byte{keysOnly(o.Raw)}
-	delete(m.elements, identity(o.Raw))
+	m.drop(o.Raw)
 	for _, p := range o.Parts {
 		if p.Kind == partEnd {
 			gone = append(gone, keysOnly(p.Raw))
-			delete(m.elements, identity(p.Raw))
+			m.drop(p.Raw)
 		}
 	}
 	b.elements(number, unix.NFT_MSG_DELSETELEM, 0, t, o.Set, gone)
 	for _, p := range o.Parts {
 		if p.Kind == partClose {
-			m.elements[identity(p.Raw)] = p.Raw
+			m.put(p.Raw, len(m.order))
 			b.elements(number, unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, t, o.Set, [][]byte{p.Raw})
 		}
 	}
 	return true
 }
 
-// addElement is the inverse of deleteElement.
-func (b *batch) addElement(number int, t *tableView, m *setModel, o *change.Object) {
+// behindMax bounds how many elements are added anew for the sake of their order.
+const behindMax = 4096
+
+// addElement is the inverse of deleteElement. Where order means something, the
+// elements behind it go and come with it.
+func (b *batch) addElement(t *tableView, m *setModel, s *step) {
+	number, o := s.number, s.After
 	if is := m.elements[identity(o.Raw)]; is != nil {
 		what := "with other content"
 		if t.printer.Element(o.Set, is) == o.Fingerprint {
@@ -77,19 +111,33 @@ func (b *batch) addElement(number int, t *tableView, m *setModel, o *change.Obje
 		b.leave(number, "%s is there %s", objectName(o), what)
 		return
 	}
-	come := [][]byte{o.Raw}
-	m.elements[identity(o.Raw)] = o.Raw
+	at := min(max(s.Place.Index-1, 0), len(m.order))
+	behind := m.from(at)
+	if len(behind) > behindMax {
+		at, behind = len(m.order), nil
+	}
+	come := append([][]byte{o.Raw}, behind...)
+	m.put(o.Raw, at)
 	for _, p := range o.Parts {
 		if m.elements[identity(p.Raw)] == nil && p.Kind == partEnd {
 			come = append(come, p.Raw)
-			m.elements[identity(p.Raw)] = p.Raw
+			m.put(p.Raw, len(m.order))
 		}
 		if m.elements[identity(p.Raw)] != nil && p.Kind == partClose {
 			b.elements(number, unix.NFT_MSG_DELSETELEM, 0, t, o.Set, [][]byte{keysOnly(p.Raw)})
-			delete(m.elements, identity(p.Raw))
+			m.drop(p.Raw)
 		}
 	}
+	b.elements(number, unix.NFT_MSG_DELSETELEM, 0, t, o.Set, eachKey(behind))
 	b.elements(number, unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, t, o.Set, come)
+}
+
+func eachKey(elements [][]byte) [][]byte {
+	out := make([][]byte, len(elements))
+	for i, e := range elements {
+		out[i] = keysOnly(e)
+	}
+	return out
 }
 
 func (b *batch) elements(number int, message, flags uint16, t *tableView, set string, elements [][]byte) {

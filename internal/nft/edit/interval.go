@@ -24,6 +24,7 @@ const (
 // removal is what taking one interval or element out of a set does.
 type removal struct {
 	found    bool
+	at       int      // its place in the list, from 0
 	start    []byte   // the element
 	end      []byte   // the end of its interval, that goes with it; nil for none
 	close    []byte   // an end that must come in its place; nil for none
@@ -39,7 +40,7 @@ func without(s *nft.Set, elements [][]byte, key []byte) removal {
 	if i < 0 {
 		return removal{elements: elements}
 	}
-	r := removal{found: true, start: elements[i]}
+	r := removal{found: true, at: i, start: elements[i]}
 	if inTree(s) {
 		r.end, r.close = neighbours(elements, elements[i])
 	}

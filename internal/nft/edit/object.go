@@ -48,6 +48,7 @@ func (p *planner) elementStep(w *elementWish) (change.Step, error) {
 	w.table.sets[w.ref.Set] = &less
 	return change.Step{
 		IDs: w.ids, Action: change.Delete, Reversible: true,
+		Place: change.Place{Index: r.at + 1},
 		Before: &change.Object{
 			Kind:        kindElement,
 			Netns:       w.ref.Netns,
