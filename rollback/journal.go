@@ -60,6 +60,7 @@ type line struct {
 // Write returns.
 type Journal struct {
 	file *os.File
+	of   string // id of the change
 	seq  int
 	sum  string
 }
@@ -87,7 +88,7 @@ func (s *Store) begin(p Plan, now time.Time) (_ *Journal, err error) {
 		return nil, err
 	}
 	defer d.Close()
-	j, err := d.startJournal(data, now)
+	j, err := d.startJournal(p.Change, data, now)
 	if err == nil {
 		err = s.changes.rename(temp, p.Change)
 	}
@@ -102,7 +103,7 @@ func (s *Store) begin(p Plan, now time.Time) (_ *Journal, err error) {
 }
 
 // startJournal fills the folder of a change.
-func (d *dir) startJournal(plan []byte, now time.Time) (*Journal, error) {
+func (d *dir) startJournal(id string, plan []byte, now time.Time) (*Journal, error) {
 	if err := d.write(planName, plan); err != nil {
 		return nil, err
 	}
@@ -110,7 +111,7 @@ func (d *dir) startJournal(plan []byte, now time.Time) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{file: f}
+	j := &Journal{file: f, of: id}
 	if err := claim(f); err != nil {
 		return j, err
 	}
@@ -126,7 +127,7 @@ func claim(f *os.File) error {
 	if err == nil || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
 		return nil
 	}
-	return fmt.Errorf("reserving %d bytes for %s: %w", journalRoom, f.Name(), err)
+	return fmt.Errorf("reserving %d bytes for the journal: %w", journalRoom, err)
 }
 
 // Write appends an entry and brings it to the disk.
@@ -145,7 +146,7 @@ func (j *Journal) Write(e Entry) error {
 		err = j.file.Sync()
 	}
 	if err != nil {
-		return fmt.Errorf("writing %q to %s: %w", e.Event, j.file.Name(), err)
+		return fmt.Errorf("writing %q to the journal of change %s: %w", e.Event, j.of, err)
 	}
 	j.seq, j.sum = next.Seq, next.Sum
 	return nil
