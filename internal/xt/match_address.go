@@ -96,29 +96,18 @@ func physdevMatch(d *data) ([]host.Match, string) {
 		o.add(inv&0x08 != 0, "physdev-is-in", "")
 	}
 	if ops&0x01 != 0 {
-		o.add(inv&0x01 != 0, "physdev-in", iface(d.str(0, 16)))
+		o.add(inv&0x01 != 0, "physdev-in", bareName(d.str(0, 16)))
 	}
 	if ops&0x10 != 0 {
 		o.add(inv&0x10 != 0, "physdev-is-out", "")
 	}
 	if ops&0x02 != 0 {
-		o.add(inv&0x02 != 0, "physdev-out", iface(d.str(32, 16)))
+		o.add(inv&0x02 != 0, "physdev-out", bareName(d.str(32, 16)))
 	}
 	if ops&0x04 != 0 {
 		o.add(inv&0x04 != 0, "physdev-is-bridged", "")
 	}
 	return o.only()
-}
-
-// iface writes an interface name, which iptables-save does not quote, so that
-// it cannot drive a terminal.
-func iface(name string) string {
-	for _, r := range name {
-		if r <= ' ' || r >= 0x7f || r == '"' || r == '\\' {
-			return quoted(name)
-		}
-	}
-	return name
 }
 
 // pkttypeMatch reads struct xt_pkttype_info (PACKET_* of linux/if_packet.h).

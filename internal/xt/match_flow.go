@@ -190,9 +190,9 @@ func connbytesMatch(d *data) ([]host.Match, string) {
 	if not {
 		from, to = to, from
 	}
-	value := num(from) + ":"
+	value := num(from)
 	if to != 1<<64-1 {
-		value += num(to)
+		value += ":" + num(to)
 	}
 	return d.match().add(not, "connbytes", value).
 		add(false, "connbytes-mode", [...]string{"packets", "bytes", "avgpkt"}[what]).
@@ -278,7 +278,7 @@ func (d *data) policyElement(o *options, off int) {
 		o.add(inv&0x20 != 0, "reqid", num(d.u32(off+68)))
 	}
 	if is&0x10 != 0 {
-		o.add(inv&0x10 != 0, "spi", hex(d.be32(off+64)))
+		o.add(inv&0x10 != 0, "spi", hex(d.u32(off+64)))
 	}
 	if is&4 != 0 {
 		o.add(inv&4 != 0, "proto", host.Proto(d.u8(off+72)).String())

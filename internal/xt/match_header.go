@@ -24,7 +24,7 @@ func headerMatch(name string) decode {
 // ipv6headerMatch reads struct ip6t_ipv6header_info.
 func ipv6headerMatch(d *data) ([]host.Match, string) {
 	list := ""
-	for i, name := range []string{"hop-by-hop", "dst", "route", "frag", "auth", "esp", "none", "proto"} {
+	for i, name := range []string{"hop-by-hop", "ipv6-opts", "ipv6-route", "ipv6-frag", "ah", "esp", "ipv6-nonxt", "protocol"} {
 		if d.u8(0)>>(7-i)&1 == 1 {
 			list = join(list, name)
 		}

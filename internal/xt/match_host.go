@@ -42,7 +42,7 @@ func cgroupMatch(d *data) ([]host.Match, string) {
 		path, class = 512, 4
 	}
 	if d.u8(0) != 0 {
-		o.as(d.u8(2) != 0, "path", "cgroup", quote(d.str(4, path)))
+		o.as(d.u8(2) != 0, "path", "cgroup", bareName(d.str(4, path)))
 	}
 	if d.u8(1) != 0 {
 		o.add(d.u8(3) != 0, "cgroup", num(d.u32(class)))

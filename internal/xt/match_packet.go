@@ -121,7 +121,7 @@ func stringMatch(d *data) ([]host.Match, string) {
 	} else {
 		o.as(flags&1 != 0, "hex-string", "string", hexPattern(pattern))
 	}
-	o.as(false, "algo", "", quote(d.str(4, 16)))
+	o.as(false, "algo", "", bareName(d.str(4, 16)))
 	if from != 0 {
 		o.add(false, "from", num(from))
 	}
@@ -182,12 +182,12 @@ func bpfMatch(d *data) ([]host.Match, string) {
 // osfMatch reads struct nf_osf_info.
 func osfMatch(d *data) ([]host.Match, string) {
 	flags := d.u32(36)
-	o := d.match().as(flags&8 != 0, "genre", "os genre", quote(d.str(0, 32)))
-	if flags&4 != 0 {
-		o.as(false, "log", "", num(d.u32(40)))
-	}
+	o := d.match().as(flags&8 != 0, "genre", "os genre", bareName(d.str(0, 32)))
 	if flags&2 != 0 {
 		o.as(false, "ttl", "", num(d.u32(44)))
+	}
+	if flags&4 != 0 {
+		o.as(false, "log", "", num(d.u32(40)))
 	}
 	return o.only()
 }
@@ -215,11 +215,12 @@ func l2tpMatch(d *data) ([]host.Match, string) {
 func ipcompMatch(d *data) ([]host.Match, string) {
 	o := d.match()
 	if lo, hi, not := d.u32(0), d.u32(4), d.u8(8)&1 != 0; lo != 0 || hi != 0xffffffff || not {
-		o.add(not, "ipcompspi", hexSpan(lo, hi))
+		o.add(not, "ipcompspi", span(lo, hi, ":"))
 	}
 	return o.flag(d.u8(9) != 0, "compres").only()
 }
 
+// hexSpan writes LO, or LO:HI where they differ.
 func hexSpan(lo, hi uint32) string {
 	if lo == hi {
 		return hex(lo)

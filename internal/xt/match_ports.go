@@ -84,9 +84,10 @@ func udpMatch(d *data) ([]host.Match, string) {
 	return o.with(m)
 }
 
-// sctpMatch reads struct xt_sctp_info.
+// sctpMatch reads struct xt_sctp_info, whose chunkmap has eight times the words
+// that it needs.
 func sctpMatch(d *data) ([]host.Match, string) {
-	flags, inv := d.u32(60), d.u32(64)
+	flags, inv := d.u32(284), d.u32(288)
 	o := d.match()
 	m := host.Match{Protos: host.ProtosOf(host.SCTP)}
 	if flags&1 != 0 {
@@ -102,7 +103,7 @@ func sctpMatch(d *data) ([]host.Match, string) {
 }
 
 func (d *data) sctpChunks() string {
-	how := map[uint32]string{1: "any", 2: "all", 4: "only"}[d.u32(40)]
+	how := map[uint32]string{1: "any", 2: "all", 4: "only"}[d.u32(264)]
 	var types []string
 	for i := 0; i < 256; i++ {
 		if d.u32(8+i/32*4)>>(i%32)&1 == 1 {

@@ -98,7 +98,9 @@ func timeMatch(d *data) ([]host.Match, string) {
 	if start != 0 {
 		o.add(false, "datestart", date(start))
 	}
-	if stop != 0x7fffffff {
+	if stop == 0x7fffffff { // no end: iptables-save prints it none the less
+		o.as(false, "datestop", "", date(stop))
+	} else {
 		o.add(false, "datestop", date(stop))
 	}
 	o.flag(flags&1 != 0, "kerneltz").flag(flags&2 != 0, "contiguous")
@@ -148,7 +150,7 @@ func monthdays(bits uint32) string {
 // list of addresses that packets fill.
 func recentMatch(d *data) ([]host.Match, string) {
 	seconds, hits, ops, not := d.u32(0), d.u32(4), d.u8(8), d.u8(9) != 0
-	name, dest := quote(d.str(10, 200)), d.u8(210) == 1
+	name, dest := bareName(d.str(10, 200)), d.u8(210) == 1
 	option := map[uint8]string{1: "rcheck", 2: "set", 4: "update", 8: "remove"}[ops&15]
 	if option == "" {
 		d.refuse()
@@ -160,12 +162,12 @@ func recentMatch(d *data) ([]host.Match, string) {
 		o.as(false, "seconds", "", num(seconds))
 		words += " within " + num(seconds) + " s"
 	}
+	if ops&32 != 0 {
+		o.as(false, "reap", "", "")
+	}
 	if hits != 0 {
 		o.as(false, "hitcount", "", num(hits))
 		words += " at least " + num(hits) + " times"
-	}
-	if ops&32 != 0 {
-		o.as(false, "reap", "", "")
 	}
 	if ops&16 != 0 {
 		o.as(false, "rttl", "", "")
@@ -198,18 +200,19 @@ func (d *data) recentList(o *options, ops uint8, not, dest bool, name, words str
 	return o.word(who + " in recent list " + name + words + " (filled by packets)").only()
 }
 
-// rates are the units of limit and hashlimit, smallest first, in seconds.
+// unit is a unit of limit and hashlimit.
 type unit struct {
 	name    string
 	seconds uint64
 }
 
 // rate writes a period (in 1/scale seconds between packets) as iptables-save
-// does: the largest unit in which it is near a whole number.
-func rate(period, scale uint64) string {
+// does: the largest unit in which it is near a whole number. It gives the unit
+// in seconds as well.
+func rate(period, scale uint64) (text string, per uint64) {
 	units := [...]unit{{"day", 86400}, {"hour", 3600}, {"min", 60}, {"sec", 1}}
 	if period == 0 {
-		return "0/sec"
+		return "0/sec", 1
 	}
 	best := units[0]
 	for _, u := range units[1:] {
@@ -219,12 +222,13 @@ func rate(period, scale uint64) string {
 		}
 		best = u
 	}
-	return num(best.seconds*scale/period) + "/" + best.name
+	return num(best.seconds*scale/period) + "/" + best.name, best.seconds
 }
 
 // limitMatch reads struct xt_rateinfo.
 func limitMatch(d *data) ([]host.Match, string) {
-	o := d.match().add(false, "limit", rate(uint64(d.u32(0)), 10000))
+	text, _ := rate(uint64(d.u32(0)), 10000)
+	o := d.match().add(false, "limit", text)
 	if burst := d.u32(4); burst != 5 {
 		o.as(false, "limit-burst", "burst", num(burst))
 	}
@@ -267,28 +271,32 @@ func (h hashlimit) options(d *data) ([]host.Match, string) {
 		option = "hashlimit-above"
 	}
 	o := d.match()
-	if h.mode&32 != 0 {
-		o.add(false, option, num(bytesPerSecond(h.avg, d.rev))+"b/s")
-	} else {
-		o.add(false, option, rate(h.avg, h.scale))
-		if h.burst != 5 {
-			o.as(false, "hashlimit-burst", "burst", num(h.burst))
-		}
+	usual := h.rate(o, option)
+	if mode := join(names(h.mode>>2&3, "srcip", "srcport"), names(h.mode&3, "dstip", "dstport")); mode != "" {
+		o.as(false, "hashlimit-mode", "by", mode)
 	}
-	if mode := names(h.mode&15, "dstip", "dstport", "srcip", "srcport"); mode != "" {
-		o.as(false, "hashlimit-mode", "by", hashOrder(h.mode))
-	}
-	o.as(false, "hashlimit-name", "", quote(h.name))
-	h.tuning(o, d.fam)
+	o.as(false, "hashlimit-name", "", bareName(h.name))
+	h.tuning(o, d.fam, usual)
 	return o.only()
 }
 
-// hashOrder lists the keys in the order of libxt_hashlimit.
-func hashOrder(mode uint32) string {
-	return join(join(names(mode>>2, "srcip", "srcport"), names(mode, "dstip", "dstport")), "")
+// rate writes the limit and the burst. It gives the expiry, in milliseconds,
+// that goes with the rate unless another was asked for.
+func (h hashlimit) rate(o *options, option string) (expiry uint32) {
+	if h.mode&32 == 0 {
+		text, unit := rate(h.avg, h.scale)
+		o.add(false, option, text).as(false, "hashlimit-burst", "burst", num(h.burst))
+		return uint32(unit * 1000)
+	}
+	o.add(false, option, byteRate(h.avg)+"b/s")
+	if h.burst == 0 {
+		return 15000
+	}
+	o.as(false, "hashlimit-burst", "burst", bytesUnit(bytesPerSecond(h.avg)*h.burst, 0)+"b")
+	return 60000
 }
 
-func (h hashlimit) tuning(o *options, fam host.Family) {
+func (h hashlimit) tuning(o *options, fam host.Family, expiry uint32) {
 	full := uint8(32)
 	if fam == host.IP6 {
 		full = 128
@@ -296,7 +304,7 @@ func (h hashlimit) tuning(o *options, fam host.Family) {
 	for _, n := range []struct {
 		option       string
 		value, usual uint32
-	}{{"htable-size", h.size, 0}, {"htable-max", h.max, 0}, {"htable-gcinterval", h.gc, 1000}, {"htable-expire", h.expire, h.expire},
+	}{{"htable-size", h.size, 0}, {"htable-max", h.max, 0}, {"htable-gcinterval", h.gc, 1000}, {"htable-expire", h.expire, expiry},
 		{"srcmask", uint32(h.source), uint32(full)}, {"dstmask", uint32(h.dest), uint32(full)}} {
 		if n.value != n.usual {
 			o.as(false, "hashlimit-"+n.option, "", num(n.value))
@@ -307,18 +315,30 @@ func (h hashlimit) tuning(o *options, fam host.Family) {
 	}
 }
 
-// bytesPerSecond undoes the kernel's way to keep a rate of bytes: 2^32 divided
-// by the rate in units of 16 bytes (XT_HASHLIMIT_BYTE_SHIFT); from r2 on the
-// quotient is of 64 bits.
-func bytesPerSecond(avg uint64, rev uint8) uint64 {
-	if avg == 0 {
+// bytesPerSecond undoes how a rate of bytes is kept: 2^32 divided by one more
+// than the rate in units of 16 bytes (XT_HASHLIMIT_BYTE_SHIFT).
+func bytesPerSecond(cost uint64) uint64 {
+	if cost == 0 || cost > 0xffffffff {
 		return 0
 	}
-	all := uint64(0xffffffff)
-	if rev > 1 {
-		all = 1<<64 - 1
+	return (0xffffffff/cost - 1) << 4
+}
+
+// byteRate writes a rate in the largest unit in which it is what it was.
+func byteRate(cost uint64) string { return bytesUnit(bytesPerSecond(cost), cost) }
+
+// bytesUnit writes a number of bytes with m or k where it is as much; with a
+// cost, only where the rounded number has the same cost.
+func bytesUnit(n, cost uint64) string {
+	for _, u := range []struct {
+		size uint64
+		name string
+	}{{1 << 20, "m"}, {1 << 10, "k"}} {
+		if rounded := n &^ (u.size - 1); n >= u.size && (cost == 0 || 0xffffffff/(rounded>>4+1) == cost) {
+			return num(n/u.size) + u.name
+		}
 	}
-	return all / avg << 4
+	return num(n)
 }
 
 // quotaMatch reads struct xt_quota_info.
@@ -330,9 +350,9 @@ func quotaMatch(d *data) ([]host.Match, string) {
 // of the names.
 func rateestMatch(d *data) ([]host.Match, string) {
 	flags, mode := d.u16(32), d.u16(34)
-	o := d.match().as(false, "rateest1", "rate estimator", quote(d.str(0, 16)))
+	o := d.match().as(false, "rateest1", "rate estimator", bareName(d.str(0, 16)))
 	if flags&4 != 0 {
-		o.add(false, "rateest2", quote(d.str(16, 16)))
+		o.add(false, "rateest2", bareName(d.str(16, 16)))
 	}
 	o.add(flags&1 != 0, "rateest-"+map[uint16]string{1: "eq", 2: "lt", 3: "gt"}[mode], "")
 	return o.flag(flags&16 != 0, "rateest-bps").flag(flags&32 != 0, "rateest-pps").only()
@@ -347,5 +367,5 @@ func clusterMatch(d *data) ([]host.Match, string) {
 
 // nfacctMatch reads struct xt_nfacct_match_info: it counts, every packet fits.
 func nfacctMatch(d *data) ([]host.Match, string) {
-	return nil, d.match().add(false, "nfacct-name", quote(d.str(0, 32))).text.String()
+	return nil, d.match().add(false, "nfacct-name", bareName(d.str(0, 32))).text.String()
 }

@@ -14,7 +14,7 @@ const maxAlternatives = 1024
 
 // EmptySet is the text of host.Match.Waiting for an empty ipset, so that a
 // caller who knows that packets fill the set can tell it from a dead end.
-func EmptySet(name string) string { return "ipset " + quote(name) + " is empty" }
+func EmptySet(name string) string { return "ipset " + bareName(name) + " is empty" }
 
 // setUse is the use of an ipset in a rule: struct xt_set_info.
 type setUse struct {
@@ -72,7 +72,7 @@ func setMatch(d *data) ([]host.Match, string) {
 		return nil, ""
 	}
 	s, name, ok := d.set(u)
-	o := d.match().as(u.not(), "match-set", "", quote(name)+" "+u.directions())
+	o := d.match().as(u.not(), "match-set", "", bareName(name)+" "+u.directions())
 	d.setOptions(o, u)
 	if !ok {
 		m := host.Match{Conditions: []string{setWords(u, name) + " (not readable)"}}
@@ -90,11 +90,12 @@ func setMatch(d *data) ([]host.Match, string) {
 // setOptions writes what stands after --match-set. Counters and exceptions
 // narrow what the set takes, in words.
 func (d *data) setOptions(o *options, u setUse) {
-	o.flag(u.flags&0x80 != 0, "return-nomatch")
 	if d.rev < 3 {
+		o.flag(u.flags&0x80 != 0, "return-nomatch")
 		return
 	}
 	flags := d.u32(40)
+	o.flag(flags&(1<<7) != 0, "return-nomatch")
 	if flags&(1<<3) != 0 {
 		o.as(true, "update-counters", "", "")
 	}
@@ -124,9 +125,9 @@ func (d *data) setCounter(o *options, off int, name string) {
 
 func setWords(u setUse, name string) string {
 	if u.not() {
-		return u.directions() + " not in ipset " + quote(name)
+		return u.directions() + " not in ipset " + bareName(name)
 	}
-	return u.directions() + " in ipset " + quote(name)
+	return u.directions() + " in ipset " + bareName(name)
 }
 
 // contents turns what stands in a set into matches.
@@ -149,9 +150,9 @@ func (c contents) matches(s *ipset.Set) []host.Match {
 	case s.Unread != "":
 		return []host.Match{{Conditions: []string{words + " (" + s.Unread + ")"}}}
 	case c.u.dim < len(dims): // the kernel answers no: ip_set_test
-		return c.never("ipset " + quote(s.Name) + " wants " + num(uint8(len(dims))) + " directions, the rule gives " + num(uint8(c.u.dim)))
+		return c.never("ipset " + bareName(s.Name) + " wants " + num(uint8(len(dims))) + " directions, the rule gives " + num(uint8(c.u.dim)))
 	case s.Family != "" && s.Family != c.fam:
-		return c.never("ipset " + quote(s.Name) + " holds addresses of the other family")
+		return c.never("ipset " + bareName(s.Name) + " holds addresses of the other family")
 	case len(s.Elements) == 0:
 		return c.empty(s.Name)
 	case dims[0] == "set":
@@ -358,7 +359,7 @@ func ifaceDimension(e *ipset.Element, source bool) (m host.Match) {
 	}
 	switch {
 	case e.Physdev:
-		m.Require("bridge port " + side(source) + " " + iface(name))
+		m.Require("bridge port " + side(source) + " " + bareName(name))
 	case source:
 		m.In = host.Ifaces{Names: []string{name}}
 	default:

@@ -13,6 +13,7 @@ import (
 // prints them, and in words for a condition ("! --mark 0x1" is "not mark 0x1").
 type options struct {
 	text, words strings.Builder
+	ebtables    bool // "--option ! value" instead of "! --option value"
 }
 
 // match begins the text of a match: "-m NAME".
@@ -36,10 +37,13 @@ func (o *options) add(not bool, option, value string) *options {
 
 // as is add with another word for the condition; word "" leaves it out of it.
 func (o *options) as(not bool, option, word, value string) *options {
-	if not {
+	if not && !o.ebtables {
 		o.text.WriteString(" !")
 	}
 	o.text.WriteString(" --" + option)
+	if not && o.ebtables {
+		o.text.WriteString(" !")
+	}
 	if value != "" {
 		o.text.WriteString(" " + value)
 	}
@@ -101,6 +105,20 @@ func quote(s string) string {
 }
 
 func notPlain(r rune) bool { return !strings.ContainsRune(plainChars, r) }
+
+// bareName writes the name of an interface, a set or a list, which iptables-save
+// never quotes; only what could drive a terminal or a shell is quoted.
+func bareName(name string) string {
+	for _, r := range name {
+		if r <= ' ' || r >= 0x7f || strings.ContainsRune("\"'\\`$&;|<>()*?!#", r) {
+			return quoted(name)
+		}
+	}
+	if name == "" {
+		return quoted(name)
+	}
+	return name
+}
 
 // quoted writes a string in quotes whatever it holds.
 func quoted(s string) string {

@@ -37,15 +37,9 @@ func tcpmssTarget(d *data) Result {
 
 // tcpoptstripTarget reads struct xt_tcpoptstrip_target_info.
 func tcpoptstripTarget(d *data) Result {
-	known := map[int]string{2: "mss", 3: "wscale", 4: "sack-permitted", 5: "sack", 8: "timestamp", 19: "md5"}
 	list := ""
 	for i := 0; i < 256; i++ {
-		if d.u32(i/32*4)>>(i%32)&1 == 0 {
-			continue
-		}
-		if name := known[i]; name != "" {
-			list = join(list, name)
-		} else {
+		if d.u32(i/32*4)>>(i%32)&1 == 1 {
 			list = join(list, num(uint8(i)))
 		}
 	}
@@ -226,25 +220,30 @@ func auditTarget(d *data) Result {
 // rateestTarget reads struct xt_rateest_target_info.
 func rateestTarget(d *data) Result {
 	interval, ewma := int8(d.u8(16)), d.u8(17)
-	return d.target().add(false, "rateest-name", quote(d.str(0, 16))).
-		add(false, "rateest-interval", rateestTime(250000<<(min(max(interval, -2), 10)+2)/4*1)).
-		add(false, "rateest-ewmalog", rateestTime(250000<<(min(int(ewma), 10)))).does(host.Continue)
+	if interval < -2 || interval > 3 || ewma == 0 || ewma >= 31 { // gen_new_estimator
+		d.refuse()
+		return Result{}
+	}
+	every := 250000 << (interval + 2)
+	return d.target().add(false, "rateest-name", bareName(d.str(0, 16))).
+		add(false, "rateest-interval", rateestTime(every)).
+		add(false, "rateest-ewmalog", rateestTime(every<<ewma)).does(host.Continue)
 }
 
 // rateestTime writes microseconds.
 func rateestTime(us int) string {
 	switch {
 	case us >= 1000000:
-		return fmt.Sprintf("%gs", float64(us)/1000000)
+		return fmt.Sprintf("%.1fs", float64(us)/1000000)
 	case us >= 1000:
-		return fmt.Sprintf("%gms", float64(us)/1000)
+		return fmt.Sprintf("%.1fms", float64(us)/1000)
 	}
 	return fmt.Sprintf("%dus", us)
 }
 
 // idletimerTarget reads struct idletimer_tg_info and _v1.
 func idletimerTarget(d *data) Result {
-	o := d.target().add(false, "timeout", num(d.u32(0))).add(false, "label", quote(d.str(4, 28)))
+	o := d.target().add(false, "timeout", num(d.u32(0))).add(false, "label", bareName(d.str(4, 28)))
 	if d.rev == 1 {
 		o.flag(d.u8(33) == 1, "alarm")
 	}

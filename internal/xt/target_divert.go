@@ -86,8 +86,8 @@ func teeTarget(d *data) Result {
 	o := d.target().add(false, "gateway", gateway.String())
 	e := host.Effect{Kind: "dup", To: []host.Target{host.AddrTarget(gateway, 0)}}
 	if dev != "" {
-		o.add(false, "oif", iface(dev))
-		e.Evidence = []string{"out " + iface(dev)}
+		o.add(false, "oif", bareName(dev))
+		e.Evidence = []string{"out " + bareName(dev)}
 	}
 	return o.does(host.Continue, e)
 }

@@ -1,6 +1,8 @@
 package xt
 
 import (
+	"fmt"
+
 	"github.com/natwarden/natwarden/internal/host"
 )
 
@@ -78,11 +80,11 @@ func ctTarget(d *data) Result {
 	}
 	o.flag(flags&1 != 0, "notrack")
 	if helper := d.str(12, 16); helper != "" {
-		o.add(false, "helper", quote(helper))
+		o.add(false, "helper", bareName(helper))
 	}
 	if d.rev > 0 {
 		if timeout := d.str(28, 32); timeout != "" {
-			o.add(false, "timeout", quote(timeout))
+			o.add(false, "timeout", bareName(timeout))
 		}
 	}
 	if events := d.u32(4); events != 0 {
@@ -148,7 +150,7 @@ func (d *data) setOption(o *options, off int, option string) (name string, ok bo
 		return "", false
 	}
 	_, name, _ = d.set(u)
-	o.add(false, option, quote(name)+" "+u.directions())
+	o.add(false, option, bareName(name)+" "+u.directions())
 	return name, true
 }
 
@@ -174,10 +176,8 @@ func (d *data) setMapOptions(o *options) {
 // classifyTarget reads struct xt_classify_target_info.
 func classifyTarget(d *data) Result {
 	class := d.u32(0)
-	return d.target().add(false, "set-class", hexPlain(class>>16)+":"+hexPlain(class&0xffff)).does(host.Continue)
+	return d.target().add(false, "set-class", fmt.Sprintf("%04x:%04x", class>>16, class&0xffff)).does(host.Continue)
 }
-
-func hexPlain(n uint32) string { return hex(n)[2:] }
 
 // secmarkTarget reads struct xt_secmark_target_info and _v1.
 func secmarkTarget(d *data) Result {
@@ -197,9 +197,17 @@ func connsecmarkTarget(d *data) Result {
 func hmarkTarget(d *data) Result {
 	flags := d.u32(40)
 	o := d.target()
-	if flags&(1<<13) != 0 {
-		o.add(false, "hmark-tuple", "src,dst")
-	}
-	return o.add(false, "hmark-mod", num(d.u32(52))).add(false, "hmark-offset", num(d.u32(56))).
-		add(false, "hmark-rnd", hex(d.u32(48))).does(host.Continue)
+	on := func(bit int) bool { return flags>>bit&1 == 1 }
+	source, _ := maskBits(d.addr(0))
+	dest, _ := maskBits(d.addr(16))
+	return o.optional(on(12), "hmark-tuple", "ct").
+		optional(on(0), "hmark-src-prefix", num(uint8(source))).optional(on(1), "hmark-dst-prefix", num(uint8(dest))).
+		optional(on(2), "hmark-spi", fmt.Sprintf("0x%08x", d.be32(36))).
+		optional(on(3), "hmark-spi-mask", fmt.Sprintf("0x%08x", d.be32(32))).
+		optional(on(4), "hmark-sport", num(d.be16(36))).optional(on(5), "hmark-dport", num(d.be16(38))).
+		optional(on(6), "hmark-sport-mask", fmt.Sprintf("0x%04x", d.be16(32))).
+		optional(on(7), "hmark-dport-mask", fmt.Sprintf("0x%04x", d.be16(34))).
+		optional(on(8), "hmark-proto-mask", fmt.Sprintf("0x%02x", d.u16(44))).
+		optional(on(9), "hmark-rnd", fmt.Sprintf("0x%08x", d.u32(48))).
+		optional(on(10), "hmark-mod", num(d.u32(52))).optional(on(11), "hmark-offset", num(d.u32(56))).does(host.Continue)
 }

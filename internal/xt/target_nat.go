@@ -121,6 +121,11 @@ func (r natRange) natTo() string {
 	if t.Local() && t.PortLo == 0 && t.PortHi == 0 {
 		return ""
 	}
+	if t.Lo.Is6() && t.Lo != t.Hi && t.PortLo != 0 { // "[LO-HI]:PORT", unlike the report's "[LO]-[HI]:PORT"
+		ports := t
+		ports.Lo, ports.Hi = netip.Addr{}, netip.Addr{}
+		return "[" + t.Lo.String() + "-" + t.Hi.String() + "]" + ports.String()
+	}
 	return t.String()
 }
 

@@ -2,6 +2,7 @@ package xt
 
 import (
 	"net/netip"
+	"strings"
 
 	"github.com/natwarden/natwarden/internal/host"
 )
@@ -30,15 +31,12 @@ func bridgeMatch(name string) decode {
 }
 
 // bare begins the text of an ebtables match.
-func bare() *options { return &options{} }
+func bare() *options { return &options{ebtables: true} }
 
 // ebt gives a match whose text stands without the blank that add puts first.
 func ebt(o *options, m host.Match) ([]host.Match, string) {
 	alts, text := o.with(m)
-	for len(text) > 0 && text[0] == ' ' {
-		text = text[1:]
-	}
-	return alts, text
+	return alts, strings.TrimPrefix(text, " ")
 }
 
 // ebtIPMatch reads struct ebt_ip_info.
@@ -123,7 +121,7 @@ func ebtARPMatch(d *data) ([]host.Match, string) {
 	bits, inv := d.u8(48), d.u8(49)
 	o := bare().word("arp")
 	if bits&1 != 0 {
-		o.add(inv&1 != 0, "arp-op", num(d.be16(4)))
+		o.add(inv&1 != 0, "arp-op", arpOp(d.be16(4)))
 	}
 	if bits&2 != 0 {
 		o.add(inv&2 != 0, "arp-htype", num(d.be16(0)))
@@ -143,7 +141,19 @@ func ebtARPMatch(d *data) ([]host.Match, string) {
 	if bits&64 != 0 {
 		o.add(inv&64 != 0, "arp-mac-dst", macMask(d.bytes(36, 6), d.bytes(42, 6)))
 	}
+	if bits&128 != 0 {
+		o.add(inv&128 != 0, "arp-gratuitous", "")
+	}
 	return ebt(o, host.Match{})
+}
+
+func arpOp(op uint16) string {
+	known := [...]string{"Request", "Reply", "Request_Reverse", "Reply_Reverse", "DRARP_Request", "DRARP_Reply",
+		"DRARP_Error", "InARP_Request", "ARP_NAK"}
+	if op >= 1 && int(op) <= len(known) {
+		return known[op-1]
+	}
+	return num(op)
 }
 
 func macMask(addr, mask []byte) string {
@@ -181,7 +191,8 @@ func ebtMarkMatch(d *data) ([]host.Match, string) {
 
 // ebtLimitMatch reads struct ebt_limit_info.
 func ebtLimitMatch(d *data) ([]host.Match, string) {
-	return ebt(bare().add(false, "limit", rate(uint64(d.u32(0)), 10000)).
+	text, _ := rate(uint64(d.u32(0)), 10000)
+	return ebt(bare().add(false, "limit", text).
 		as(false, "limit-burst", "burst", num(d.u32(4))), host.Match{})
 }
 
@@ -200,123 +211,4 @@ func ebtPkttypeMatch(d *data) ([]host.Match, string) {
 func ebtWordsMatch(d *data) ([]host.Match, string) {
 	text := "--" + d.name + " (not decoded further)"
 	return []host.Match{{Conditions: []string{text}}}, text
-}
-
-// bridgeTarget knows the targets of ebtables.
-func bridgeTarget(name string) act {
-	switch name {
-	case "redirect":
-		return ebtRedirect
-	case "dnat", "snat":
-		return ebtNAT
-	case "mark":
-		return ebtMark
-	case "arpreply":
-		return ebtARPReply
-	case "log":
-		return ebtLog
-	case "nflog":
-		return ebtNFLog
-	case "standard":
-		return ebtStandard
-	}
-	return nil
-}
-
-// ebtVerdict reads EBT_ACCEPT -1, EBT_DROP -2, EBT_CONTINUE -3, EBT_RETURN -4.
-func (d *data) ebtVerdict(off int) (host.Verdict, string) {
-	switch int32(d.u32(off)) | -16 { // the low four bits count: EBT_VERDICT_BITS
-	case -1:
-		return host.Accept, "ACCEPT"
-	case -2:
-		return host.Drop, "DROP"
-	case -3:
-		return host.Continue, "CONTINUE"
-	case -4:
-		return host.Return, "RETURN"
-	}
-	d.refuse()
-	return host.Uncertain, ""
-}
-
-// ebtRedirect reads struct ebt_redirect_info: the frame is taken by this host.
-func ebtRedirect(d *data) Result {
-	v, name := d.ebtVerdict(0)
-	e := host.Effect{Kind: "mac-redirect", To: []host.Target{{}}, Evidence: []string{"the frame goes to this host's own MAC"}}
-	return d.target().add(false, "redirect-target", name).does(v, e)
-}
-
-// ebtNAT reads struct ebt_nat_info: another destination or source MAC.
-func ebtNAT(d *data) Result {
-	v, name := d.ebtVerdict(8)
-	addr := mac(d.bytes(0, 6))
-	if d.name == "snat" {
-		e := host.Effect{Kind: "mac-redirect", Source: true, Evidence: []string{"source MAC " + addr}}
-		return d.target().add(false, "to-source", addr).add(false, "snat-target", name).does(v, e)
-	}
-	e := host.Effect{Kind: "mac-redirect", Evidence: []string{"destination MAC " + addr}}
-	return d.target().add(false, "to-destination", addr).add(false, "dnat-target", name).does(v, e)
-}
-
-// ebtMark reads struct ebt_mark_t_info: the upper bits say what to do.
-func ebtMark(d *data) Result {
-	v, name := d.ebtVerdict(8)
-	option := map[uint32]string{0xf0: "mark-set", 0xe0: "mark-or", 0xd0: "mark-and", 0xc0: "mark-xor"}[d.u32(8)&0xf0]
-	if option == "" {
-		d.refuse()
-	}
-	return d.target().add(false, option, hex(uint32(d.u64(0)))).add(false, "mark-target", name).does(v)
-}
-
-// ebtARPReply reads struct ebt_arpreply_info: this host answers ARP requests
-// with a MAC, so that traffic goes there.
-func ebtARPReply(d *data) Result {
-	v, name := d.ebtVerdict(8)
-	addr := mac(d.bytes(0, 6))
-	e := host.Effect{Kind: "mac-redirect", Evidence: []string{"answers ARP requests with MAC " + addr}}
-	return d.target().add(false, "arpreply-mac", addr).add(false, "arpreply-target", name).does(v, e)
-}
-
-// ebtLog reads struct ebt_log_info.
-func ebtLog(d *data) Result {
-	return bareTarget("--log-level " + num(d.u8(0)) + " --log-prefix " + quote(d.str(1, 30)))
-}
-
-// ebtNFLog reads struct ebt_nflog_info.
-func ebtNFLog(d *data) Result {
-	return bareTarget("--nflog-group " + num(d.u16(4)) + " --nflog-prefix " + quote(d.str(12, 64)))
-}
-
-// bareTarget is a watcher of ebtables: it stands among the options, without "-j".
-func bareTarget(text string) Result { return Result{Verdict: host.Continue, Text: text} }
-
-// ebtStandard reads struct ebt_standard_target: a verdict alone.
-func ebtStandard(d *data) Result {
-	v, name := d.ebtVerdict(0)
-	return Result{Verdict: v, Text: "-j " + name}
-}
-
-// arpMangle reads struct arpt_mangle (linux/netfilter_arp/arpt_mangle.h): the
-// addresses in an ARP packet are replaced, so that traffic goes elsewhere.
-func arpMangle(d *data) Result {
-	flags, verdict := d.u8(40), int32(d.u32(44))
-	o := d.target()
-	e := host.Effect{Kind: "mac-redirect"}
-	for i, f := range []struct {
-		option string
-		value  string
-	}{{"mangle-mac-s", mac(d.bytes(0, 6))}, {"mangle-mac-d", mac(d.bytes(16, 6))},
-		{"mangle-ip-s", d.v4(32).String()}, {"mangle-ip-d", d.v4(36).String()}} {
-		if flags>>i&1 == 1 {
-			o.add(false, f.option, f.value)
-			e.Evidence = append(e.Evidence, "arp "+f.option+" "+f.value)
-		}
-	}
-	switch verdict {
-	case -1: // XT_CONTINUE
-		return o.add(false, "mangle-target", "CONTINUE").does(host.Continue, e)
-	case 0:
-		return o.add(false, "mangle-target", "DROP").does(host.Drop, e)
-	}
-	return o.does(host.Accept, e)
 }
