@@ -157,5 +157,11 @@ func chain(before string, entry []byte) string {
 	return sha256Hex(append([]byte(before+"\n"), entry...))[:32]
 }
 
-// Close closes the journal.
-func (j *Journal) Close() error { return j.file.Close() }
+// Close closes the journal and gives back what it claimed and did not use.
+func (j *Journal) Close() error {
+	info, err := j.file.Stat()
+	if err == nil {
+		err = j.file.Truncate(info.Size())
+	}
+	return errors.Join(err, j.file.Close())
+}
