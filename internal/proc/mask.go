@@ -3,7 +3,6 @@ package proc
 import (
 	"path"
 	"regexp"
-	"slices"
 	"strings"
 )
 
@@ -12,7 +11,7 @@ const masked = "***"
 
 // secretName is how the names of options that take a secret end, once dashes,
 // dots and underscores part their words and case does not count.
-const secretName = `(?:password|passwd|passphrase|passwort|requirepass|masterauth|secret|secrets|token|tokens|` +
+const secretName = `(?:password|passwd|passphrase|requirepass|masterauth|secret|secrets|token|tokens|` +
 	`api-?key|access-?key|secret-?key|private-?key|auth-?key|pre-?shared-?key|proxyauth|` +
 	`(?:^|[-_. "',;&?])(?:pass|pwd|pw|psk|auth|passin|passout|credential|credentials))`
 
@@ -38,11 +37,14 @@ var shortSecrets = map[string]string{
 // Mask gives a copy of a process's arguments in which the values of options
 // that look like passwords, and user info in URLs, are replaced by ***. It would
 // rather hide too much: the report is read and kept by more people than /proc.
+//
+// A command line may be megabytes long and is anybody's to write: what is
+// beyond limits is left out, and said to be.
 func Mask(args []string) []string {
-	out := slices.Clone(args)
+	out := shorten(args)
 	short := ""
-	if len(args) > 0 {
-		short = shortSecrets[path.Base(args[0])]
+	if len(out) > 0 {
+		short = shortSecrets[path.Base(out[0])]
 	}
 	for i := 1; i < len(out); i++ {
 		name := out[i]
@@ -65,7 +67,7 @@ func takesSecret(arg, short string) bool {
 	if len(arg) == 2 && arg[0] == '-' && strings.IndexByte(short, arg[1]) >= 0 {
 		return true
 	}
-	return strings.HasPrefix(arg, "-") && secretOption.MatchString(arg)
+	return strings.HasPrefix(arg, "-") && mentionsSecret(arg) && secretOption.MatchString(arg)
 }
 
 var optionLike = regexp.MustCompile(`^--?[A-Za-z][\w-]*(=|$)`)
@@ -77,6 +79,9 @@ func maskOne(arg, short string) string {
 	if len(arg) > 2 && arg[0] == '-' && strings.IndexByte(short, arg[1]) >= 0 {
 		return arg[:2] + masked
 	}
+	if !mentionsSecret(arg) {
+		return maskInside(arg)
+	}
 	if m := optionValue.FindStringSubmatch(arg); m != nil && secretOption.MatchString(m[1]) {
 		return m[1] + m[2] + masked
 	}
@@ -84,6 +89,47 @@ func maskOne(arg, short string) string {
 }
 
 func maskInside(arg string) string {
-	arg = urlUser.ReplaceAllString(arg, "${1}"+masked+"@")
-	return secretPair.ReplaceAllString(arg, "${1}"+masked)
+	if strings.Contains(arg, "://") {
+		arg = urlUser.ReplaceAllString(arg, "${1}"+masked+"@")
+	}
+	if mentionsSecret(arg) {
+		arg = secretPair.ReplaceAllString(arg, "${1}"+masked)
+	}
+	return arg
+}
+
+// mentionsSecret is a quick no for nearly all arguments: each name of a secret
+// holds one of these.
+func mentionsSecret(arg string) bool {
+	lower := strings.ToLower(arg)
+	for _, stem := range [...]string{"pass", "pw", "psk", "auth", "secret", "token", "key", "cred"} {
+		if strings.Contains(lower, stem) {
+			return true
+		}
+	}
+	return false
+}
+
+const (
+	longestArg   = 2 << 10 // bytes of one argument
+	longestTotal = 8 << 10 // bytes of all
+	leftOut      = "…"
+)
+
+// shorten copies the arguments within the limits. An argument is cut where
+// a word ends, so that no half of a URL or a secret is left to be mistaken.
+func shorten(args []string) []string {
+	out := make([]string, 0, len(args))
+	left := longestTotal
+	for _, arg := range args {
+		if left <= 0 {
+			return append(out, leftOut)
+		}
+		if limit := min(longestArg, left); len(arg) > limit {
+			arg = arg[:strings.LastIndexAny(arg[:limit], " \t\n")+1] + leftOut
+		}
+		left -= len(arg) + 1
+		out = append(out, arg)
+	}
+	return out
 }

@@ -62,7 +62,7 @@ func FuzzMask(f *testing.F) {
 	f.Add("x|http://a:b@c|--token=x")
 	f.Fuzz(func(t *testing.T, text string) {
 		args := strings.Split(text, "|")
-		if got := Mask(args); len(got) != len(args) {
+		if got := Mask(args); len(got) != len(args) && got[len(got)-1] != leftOut {
 			t.Errorf("%d arguments became %d", len(args), len(got))
 		}
 		const secret = "S3CR3T"
@@ -72,4 +72,25 @@ func FuzzMask(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Megabytes of arguments neither fill the report nor keep it waiting, and
+// what is cut shows no half of a secret.
+func TestLongCommandLines(t *testing.T) {
+	secret := "http://me:" + strings.Repeat("hunter2", 1000) + "@h"
+	for name, args := range map[string][]string{
+		"one long":    {"x", strings.Repeat("a ", 1<<20)},
+		"many":        strings.Split(strings.Repeat("a|", 1<<16), "|"),
+		"a long URL":  {"x", "y " + secret},
+		"long option": {"x", "--password", strings.Repeat("hunter2", 1000), "--port", "80"},
+	} {
+		got := Mask(args)
+		text := strings.Join(got, " ")
+		if len(text) > longestTotal+100 || strings.Contains(text, "hunter2") {
+			t.Errorf("%s: %d bytes, %.60q", name, len(text), text)
+		}
+		if name != "long option" && !strings.HasSuffix(text, leftOut) {
+			t.Errorf("%s: nothing says that something was left out", name)
+		}
+	}
 }
