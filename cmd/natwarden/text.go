@@ -100,7 +100,7 @@ func (t tally) asleep() string {
 	if t.inactive > 0 {
 		parts = append(parts, thousands(t.inactive)+" inactive")
 	}
-	return " (" + list(parts) + " among all)"
+	return " (" + list(parts) + ")"
 }
 
 // scopeLine says by what was judged and what was looked at: the verdict
@@ -174,7 +174,7 @@ func (p *page) information(r *audit.Report, t tally) {
 	}
 	var parts []string
 	if redirects > 0 {
-		parts = append(parts, count(redirects, "rule or other thing")+" that "+isAre(redirects)+" no finding")
+		parts = append(parts, count(redirects, "redirect")+" that "+isAre(redirects)+" no finding")
 	}
 	if listeners > 0 {
 		parts = append(parts, count(listeners, "listener"))

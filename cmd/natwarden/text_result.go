@@ -3,13 +3,14 @@ package main
 import (
 	"strings"
 
+	"github.com/natwarden/natwarden/internal/change"
 	"github.com/natwarden/natwarden/remediate"
 )
 
 // telling is how a result is put into words.
 type telling struct {
-	done    string // the verb of what was carried out: "ended"
-	open    string // of what was not: "to be ended"
+	done    string // heading of what was carried out
+	open    string // of what was not, or not yet
 	left    string // heading of what remains
 	nothing string // the verdict where there was nothing to do
 }
@@ -17,7 +18,7 @@ type telling struct {
 var (
 	remediated = telling{"Done", "Not done", "Left as it is", "NOTHING TO DO: no redirect that may be ended here is unauthorized."}
 	planned    = telling{"Done", "To be done", "Would be left as it is", "NOTHING TO DO: no redirect that may be ended here is unauthorized."}
-	rolledBack = telling{"Put back", "To be put back", "Not put back", "NOTHING TO DO: the newest change is rolled back already, or there is none."}
+	rolledBack = telling{"Put back, and so open again", "To be put back", "Not put back", "NOTHING TO DO: the newest change is rolled back already, or there is none."}
 )
 
 // finish shows what a change did, and ends the verb with its exit code. An
@@ -111,7 +112,9 @@ func (p *page) step(s *remediate.Step) {
 	p.item(s.Action + " " + s.Object)
 	p.field("before", s.Before)
 	p.field("after", s.After)
-	p.field("why", s.Why)
+	if s.Action != change.Add { // the reason was one for taking it away
+		p.field("why", s.Why)
+	}
 	p.field("besides", strings.Join(s.SideEffects, "; "))
 	if !s.Reversible {
 		p.field("no way back", "this step cannot be taken back")

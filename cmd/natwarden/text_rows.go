@@ -142,8 +142,8 @@ func ruleLine(r *host.RuleRef) string {
 	case host.ARP:
 		program = "arptables"
 	}
-	if r.Writer == "iptables-legacy" {
-		program += "-legacy"
+	if _, backend, ok := strings.Cut(r.Writer, "-"); ok {
+		program += "-" + backend // iptables alone may be either
 	}
 	return program + " -t " + r.Table + " " + r.Text
 }

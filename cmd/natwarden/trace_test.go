@@ -122,5 +122,5 @@ func harmless(line string, execs *int) bool {
 		return *execs == 1
 	}
 	return strings.Contains(line, " tgkill(") && strings.Contains(line, "SIGURG") ||
-		strings.Contains(line, " setns(") && strings.Contains(line, "CLONE_NEWNET)")
+		strings.Contains(line, " setns(") && strings.Contains(line, "CLONE_NEWNET") && !strings.Contains(line, "|")
 }
