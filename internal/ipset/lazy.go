@@ -12,7 +12,8 @@ import (
 // LazySets reads the ipsets of one namespace when the first of them is asked
 // for: most hosts have no rule that names one. Several goroutines may use it.
 type LazySets struct {
-	once sync.Once
+	mu   sync.Mutex // guards what follows
+	done bool
 	read func() (*Sets, error)
 	sets *Sets
 	err  error
@@ -66,7 +67,12 @@ func isHere(home netns.Handle) (bool, error) {
 }
 
 func (l *LazySets) load() *Sets {
-	l.once.Do(func() { l.sets, l.err = l.read() })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.done {
+		l.sets, l.err = l.read()
+		l.done = true
+	}
 	return l.sets
 }
 
@@ -80,6 +86,8 @@ func (l *LazySets) ByName(name string) (Set, bool) { return l.load().ByName(name
 // Err says why the sets could not be read; nil where they were, or where
 // nobody asked for them.
 func (l *LazySets) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.err != nil {
 		return fmt.Errorf("reading the ipsets that rules name: %w", l.err)
 	}

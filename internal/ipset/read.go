@@ -192,6 +192,7 @@ func message(cmd uint8, flags netlink.HeaderFlags, protocol uint8, name string) 
 func newSets(sets []Set) *Sets {
 	s := &Sets{sets: sets, byName: map[string]int{}, byIndex: map[uint16]int{}}
 	for i := range sets {
+		sets[i].ready()
 		s.byName[sets[i].Name] = i
 		if sets[i].hasIndex {
 			s.byIndex[sets[i].Index] = i

@@ -24,6 +24,7 @@ type Set struct {
 	Unread string
 
 	hasIndex bool
+	addrs    *host.Addrs
 	netmask  int // prefix length of what a hash:ip or bitmap:ip holds; 0 for single addresses
 }
 

@@ -1,7 +1,6 @@
 package xt
 
 import (
-	"net/netip"
 	"slices"
 
 	"github.com/natwarden/natwarden/internal/host"
@@ -54,7 +53,7 @@ func (d *data) set(u setUse) (s ipset.Set, name string, ok bool) {
 		s, ok = d.env.Sets.ByIndex(u.index)
 	}
 	if !ok {
-		return s, "#" + num(u.index), false
+		return s, "index:" + num(u.index), false
 	}
 	return s, s.Name, true
 }
@@ -224,7 +223,7 @@ func (c contents) oneDimension(s *ipset.Set, dim, words string) host.Match {
 	source := c.u.source(0)
 	switch dim {
 	case "ip", "net":
-		set := addrsOf(s.Elements)
+		set := s.Addrs()
 		if c.u.not() {
 			set = host.NotAddrs(set)
 		}
@@ -234,7 +233,7 @@ func (c contents) oneDimension(s *ipset.Set, dim, words string) host.Match {
 			m.Address = set
 		}
 	case "port":
-		set := portsOf(s.Elements)
+		set := s.Ports()
 		if c.u.not() {
 			set = host.NotPorts(set)
 		}
@@ -245,37 +244,6 @@ func (c contents) oneDimension(s *ipset.Set, dim, words string) host.Match {
 		}
 	}
 	return m
-}
-
-// addrsOf gives the addresses that a set of networks takes: the longest prefix
-// that fits decides, and it may be an exception (nomatch).
-func addrsOf(elements []ipset.Element) host.Addrs {
-	if !slices.ContainsFunc(elements, func(e ipset.Element) bool { return e.NoMatch }) {
-		ranges := make([]host.Range[netip.Addr], 0, len(elements))
-		for _, e := range elements {
-			ranges = append(ranges, host.Range[netip.Addr]{Lo: e.Lo, Hi: e.Hi})
-		}
-		return host.WholeAddrs(host.Of(ranges...))
-	}
-	byLength := slices.Clone(elements)
-	slices.SortStableFunc(byLength, func(a, b ipset.Element) int { return a.Bits - b.Bits })
-	set := host.Nothing[netip.Addr]()
-	for _, e := range byLength {
-		if one := host.AddrRange(e.Lo, e.Hi); e.NoMatch {
-			set = set.Intersect(host.NotAddrs(one))
-		} else {
-			set = set.Union(one)
-		}
-	}
-	return host.WholeAddrs(set)
-}
-
-func portsOf(elements []ipset.Element) host.Ports {
-	ranges := make([]host.Range[host.Port], 0, len(elements))
-	for _, e := range elements {
-		ranges = append(ranges, host.Range[host.Port]{Lo: host.Port(e.PortLo), Hi: host.Port(e.PortHi)})
-	}
-	return host.WholePorts(host.Of(ranges...))
 }
 
 // elements gives an alternative for each element.
