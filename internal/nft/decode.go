@@ -39,8 +39,9 @@ func Decode(d *Dump, env Env) Decoded {
 
 // decoder carries what all tables share.
 type decoder struct {
-	env Env
-	out Decoded
+	env      Env
+	out      Decoded
+	branches int // of all rules so far
 }
 
 // tableDecoder is one table being decoded.

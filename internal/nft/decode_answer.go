@@ -59,7 +59,7 @@ func (a *answer) addSmall(p piece, v *value, t test) bool {
 	if (t.op == opEq || t.op == opNeq) && len(t.lo) >= p.from+p.n {
 		mask, want, ok := p.masks(v, t.lo)
 		k, w := small(mask[:p.full]), small(want[:p.full])
-		a.small = appendMasked(a.small, k, w, top, t.op == opNeq, ok)
+		a.small = appendMasked(a.small, bitTest{k, w, top, t.op == opNeq, ok})
 		return true
 	}
 	if !p.whole() || !v.plain() || len(t.lo) < p.from+p.n {
@@ -104,25 +104,52 @@ func bounds(t test, p piece) (lo, hi uint16, ok bool) {
 	case opGte:
 		return x, top, true
 	}
-	return x, small(t.hi[p.from : p.from+p.n]), len(t.hi) >= p.from+p.n
+	if len(t.hi) < p.from+p.n {
+		return 0, 0, false
+	}
+	return x, small(t.hi[p.from : p.from+p.n]), true
 }
 
-// appendMasked adds the numbers up to top whose bits under mask are want.
-func appendMasked(out []host.Range[host.Port], mask, want, top uint16, not, possible bool) []host.Range[host.Port] {
-	free := ^mask & top
-	if possible && !not && free&(free+1) == 0 { // the mask is a prefix
-		return append(out, host.Range[host.Port]{Lo: host.Port(want), Hi: host.Port(want | free)})
+// bitTest asks that the bits of a number up to top under mask are want (or,
+// with not, that they are not); with possible unset they never are.
+type bitTest struct {
+	mask, want, top uint16
+	not, possible   bool
+}
+
+func (t bitTest) holds(n int) bool {
+	return n <= int(t.top) && (t.possible && uint16(n)&t.mask == t.want) != t.not
+}
+
+// appendMasked adds the numbers that pass.
+func appendMasked(out []host.Range[host.Port], t bitTest) []host.Range[host.Port] {
+	free := ^t.mask & t.top
+	if t.possible && free&(free+1) == 0 { // the mask is a prefix
+		return appendBlock(out, t, t.want|free)
 	}
-	open, start := false, 0
-	for n := 0; n <= int(top)+1; n++ {
-		in := n <= int(top) && (possible && uint16(n)&mask == want) != not
-		switch {
-		case in && !open:
+	start := -1
+	for n := 0; n <= int(t.top)+1; n++ {
+		switch in := t.holds(n); {
+		case in && start < 0:
 			start = n
-		case !in && open:
+		case !in && start >= 0:
 			out = append(out, host.Range[host.Port]{Lo: host.Port(start), Hi: host.Port(n - 1)})
+			start = -1
 		}
-		open = in
+	}
+	return out
+}
+
+// appendBlock adds the numbers from want to last, or all but them.
+func appendBlock(out []host.Range[host.Port], t bitTest, last uint16) []host.Range[host.Port] {
+	if !t.not {
+		return append(out, host.Range[host.Port]{Lo: host.Port(t.want), Hi: host.Port(last)})
+	}
+	if t.want > 0 {
+		out = append(out, host.Range[host.Port]{Lo: 0, Hi: host.Port(t.want - 1)})
+	}
+	if last < t.top {
+		out = append(out, host.Range[host.Port]{Lo: host.Port(last + 1), Hi: host.Port(t.top)})
 	}
 	return out
 }

@@ -47,6 +47,9 @@ func (p piece) whole() bool { return p.n == p.full }
 
 // pieces are the dimensions that a value holds, up to four.
 func (m *machine) pieces(s *state, v *value, room []piece) []piece {
+	if v.swap && (v.place != fromMeta || v.size == 2) {
+		return room // its bytes stand the other way round
+	}
 	switch v.place {
 	case linkHeader:
 		return cut(linkSpans, v, room)

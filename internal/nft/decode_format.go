@@ -200,5 +200,6 @@ func flagWords(flags []bitName, v *value, t test, f format) string {
 	if not {
 		op = "!="
 	}
-	return fmt.Sprintf(" & (%s) %s %s", flagList(flags, hostNumber(v.mask, big)), op, flagList(flags, want))
+	either := func(n uint64) string { return strings.ReplaceAll(flagList(flags, n), ",", " | ") }
+	return fmt.Sprintf(" & (%s) %s %s", either(hostNumber(v.mask, big)), op, either(want))
 }

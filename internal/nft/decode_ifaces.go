@@ -123,18 +123,24 @@ func (m *machine) applyFamily(s *state, a *answer, not bool) {
 	s.branch.Match.Family = want
 }
 
+// families says which families the numbers name, and whether they name others.
 func (a *answer) families() (v4, v6, other bool) {
+	ipv4, ipv6 := host.Port(2), host.Port(10) // NFPROTO_IPV4, NFPROTO_IPV6
+	if a.dim == dimEther {
+		ipv4, ipv6 = 0x0800, 0x86dd // ETH_P_IP, ETH_P_IPV6
+	}
 	for _, r := range a.small {
-		for n := int(r.Lo); n <= int(r.Hi); n++ {
-			switch {
-			case a.dim == dimNfproto && n == 2 || a.dim == dimEther && n == 0x0800:
-				v4 = true
-			case a.dim == dimNfproto && n == 10 || a.dim == dimEther && n == 0x86dd:
-				v6 = true
-			default:
-				other = true
+		count := int(r.Hi) - int(r.Lo) + 1
+		for _, known := range []struct {
+			number host.Port
+			found  *bool
+		}{{ipv4, &v4}, {ipv6, &v6}} {
+			if r.Lo <= known.number && known.number <= r.Hi {
+				*known.found = true
+				count--
 			}
 		}
+		other = other || count > 0
 	}
 	return v4, v6, other
 }

@@ -101,7 +101,7 @@ var ctNames = []keyName{
 	ctState: {"state", asCTState}, ctDirection: {"direction", asDirection}, ctStatus: {"status", asCTStatus},
 	ctMark: {"mark", asHostHex}, ctSecmark: {"secmark", asHostHex}, ctExpiration: {"expiration", asHostNumber},
 	ctHelper: {"helper", asName}, ctL3proto: {"l3proto", asNfproto}, ctSrc: {"saddr", asAddr}, ctDst: {"daddr", asAddr},
-	ctProtocol: {"protocol", asProto}, ctProtoSrc: {"proto-src", asNumber}, ctProtoDst: {"proto-dst", asNumber},
+	ctProtocol: {"protocol", asProto}, ctProtoSrc: {"proto-src", asDecimal}, ctProtoDst: {"proto-dst", asDecimal},
 	ctLabels: {"label", asNumber}, ctPackets: {"packets", asHostNumber}, ctBytes: {"bytes", asHostNumber},
 	ctAvgpkt: {"avgpkt", asHostNumber}, ctZone: {"zone", asHostNumber}, ctEventmask: {"event", asHostHex},
 	ctSrcIP: {"ip saddr", asAddr}, ctDstIP: {"ip daddr", asAddr},

@@ -5,10 +5,12 @@ import (
 )
 
 // maxBranches bounds the branches of a rule that looks into several maps;
-// one map alone may have maxElements.
+// one map alone may have maxElements. After maxTotal branches of all rules
+// together maps are no longer taken apart, so that no ruleset exhausts memory.
 const (
 	maxBranches = 4096
 	maxElements = 65536
+	maxTotal    = 1 << 20
 )
 
 // look is one lookup: what is looked for, where, and what becomes of it.
@@ -79,6 +81,9 @@ func (m *machine) lookKnown(i int, l look) {
 
 func (m *machine) tooMany(l look) bool {
 	n := len(l.set.elems)
+	if m.t.branches > maxTotal && n > 16 {
+		return true
+	}
 	return n > maxElements || len(m.states) > 1 && len(m.states)*n > maxBranches
 }
 

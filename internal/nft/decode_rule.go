@@ -22,6 +22,7 @@ type machine struct {
 	nativeNAT bool     // nat, masq, redir or tproxy
 	counted   bool
 	xtUsed    bool
+	strict    bool // words only as nft itself would read them
 	effect    bool
 	note      string   // comment of an xt match
 	xtTexts   []string // option texts of matches and targets, in order
@@ -64,12 +65,16 @@ func (m *machine) decode(raw *Rule, out *host.Rule, room []host.Branch) {
 	m.reset()
 	whole := eachExpr(raw.Exprs, func(name, data []byte) { m.step(name, data) })
 	if !whole {
+		for i := range m.states {
+			m.states[i].done = false // what is torn may have stood before the verdict
+		}
 		m.doubt("expressions that are torn")
 	}
 	for i := range m.states {
 		m.settle(&m.states[i])
 		room = append(room, m.states[i].branch)
 	}
+	m.t.branches += len(room)
 	out.Branches, out.Opaque = room, slices.Clone(m.opaque)
 	out.Comment = commentOf(raw.Userdata)
 	if out.Comment == "" {

@@ -77,8 +77,11 @@ func branchSummary(r *host.Rule, br *host.Branch) string {
 		add("", effectSummary(e))
 	}
 	add("=> ", []string{"", "accept", "drop", "return", "jump " + br.Chain, "goto " + br.Chain, "queue", "stolen", "uncertain"}[br.Verdict])
+	if r.Writer != writerNft {
+		add("", r.Writer)
+	}
 	if r.Text != "" {
-		add("", r.Writer+" `"+r.Text+"`")
+		add("", "`"+r.Text+"`")
 	}
 	if r.Comment != "" {
 		add("comment ", r.Comment)

@@ -3,6 +3,7 @@ package nft
 import (
 	"fmt"
 	"math/bits"
+	"net/netip"
 	"strings"
 
 	"github.com/natwarden/natwarden/internal/host"
@@ -34,7 +35,11 @@ func (m *machine) named(s *state, v *value) named {
 	case v.kind != loaded:
 		return named{v.words, v.format, 0}
 	case v.place == fromMeta:
-		return v.keyed(metaNames, "meta key ", "")
+		prefix := ""
+		if m.strict && v.key == metaMark {
+			prefix = "meta " // as nft lists it
+		}
+		return v.keyed(metaNames, "meta key ", prefix)
 	case v.place == fromCT:
 		return v.keyed(ctNames, "key ", "ct "+[]string{"original ", "reply ", ""}[v.dir])
 	}
@@ -111,13 +116,23 @@ func maskRun(mask []byte) (lead, ones int, together bool) {
 // testWords says a test as nft would print it.
 func (m *machine) testWords(s *state, v *value, t test) string {
 	n := m.named(s, v)
+	if n.format == asIfindex && v.kind != constant && t.op <= opNeq && len(t.lo) >= 4 {
+		t.lo, n.format = m.ifindexName(t.lo, v.swap), asName
+	}
 	if flags, ok := flagNames(n.format); ok && (t.op == opEq || t.op == opNeq) {
 		return n.name + flagWords(flags, v, t, n.format)
 	}
 	if v.kind == loaded && n.cutLow < 0 {
-		return maskedWords(n, v, t)
+		return m.maskedWords(n, v, t)
 	}
 	return n.name + " " + testText(n, v, t)
+}
+
+// ifindexName turns an index into the bytes of the interface's name.
+func (m *machine) ifindexName(index []byte, swap bool) []byte {
+	name := make([]byte, nameSize)
+	copy(name, m.t.ifname(uint32(hostNumber(index, swap))))
+	return name
 }
 
 // testText is operator and value.
@@ -152,8 +167,11 @@ func testText(n named, v *value, t test) string {
 
 // maskedWords writes marks as iptables does ("mark 0x20/0x20") and the rest as
 // nft does ("@th,64,8 & 0xf0 == 0x50").
-func maskedWords(n named, v *value, t test) string {
-	if n.format == asHostHex && (t.op == opEq || t.op == opNeq) && len(t.lo) == 4 && zero(v.xor) {
+func (m *machine) maskedWords(n named, v *value, t test) string {
+	if text, ok := prefixWords(n, v, t); ok {
+		return text
+	}
+	if n.format == asHostHex && !m.strict && (t.op == opEq || t.op == opNeq) && len(t.lo) == 4 && zero(v.xor) {
 		not := ""
 		if t.op == opNeq {
 			not = "!= "
@@ -164,11 +182,30 @@ func maskedWords(n named, v *value, t test) string {
 	if !zero(v.xor) {
 		text = fmt.Sprintf("(%s) ^ %#x", text, v.xor)
 	}
-	word := testText(named{n.name, asNumber, 0}, v, t)
+	as := named{n.name, asNumber, 0}
+	if n.format == asHostHex {
+		text = fmt.Sprintf("%s & %#x", n.name, hostNumber(v.mask, v.swap))
+		as.format = asHostHex
+	}
+	word := testText(as, v, t)
 	if t.op == opEq {
 		word = "== " + word
 	}
 	return text + " " + word
+}
+
+// prefixWords writes a masked address as a prefix.
+func prefixWords(n named, v *value, t test) (string, bool) {
+	length, ok := prefixLength(v.mask)
+	addr, valid := netip.AddrFromSlice(t.lo)
+	if n.format != asAddr || !ok || !valid || !zero(v.xor) || t.op > opNeq {
+		return "", false
+	}
+	op := " "
+	if t.op == opNeq {
+		op = " != "
+	}
+	return n.name + op + netip.PrefixFrom(addr, length).String(), true
 }
 
 // text writes one content of the value.

@@ -16,7 +16,10 @@ func (m *machine) text(raw *Rule, out *host.Rule) string {
 	case writerEbtables:
 		return w.ebtables(raw, out)
 	}
-	return w.nft(raw, out)
+	if line := w.nft(raw, out); line != "" {
+		return line
+	}
+	return "(" + strings.Join(out.Opaque, ", ") + ")"
 }
 
 // textWriter runs the expressions of a rule once more, on a machine with a
@@ -53,6 +56,7 @@ func newTextWriter(m *machine) *textWriter {
 }
 
 func (w *textWriter) nft(raw *Rule, out *host.Rule) string {
+	w.m.strict = true
 	eachExpr(raw.Exprs, func(name, data []byte) {
 		clear(w.f[:])
 		w.f.read(data)

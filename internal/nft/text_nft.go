@@ -294,6 +294,9 @@ func (w *textWriter) assign(name string, f *fields, register uint32) {
 		target.place, target.size = fromCT, w.m.ctSize(f.u32(2))
 	}
 	n := w.m.named(w.state, &target)
+	if n.format == asAddrStart {
+		n.name, n.format = fmt.Sprintf("@nh,%d,%d", int(target.key)*8, target.size*8), asNumber
+	}
 	w.drop(n.name + " ")
 	if kept, m, at := w.mapAt(register); kept != 0 {
 		w.say(n.name + " set " + m.words + w.elements(m.look, m.parts, func(e *element) string {
@@ -306,9 +309,15 @@ func (w *textWriter) assign(name string, f *fields, register uint32) {
 		w.say(n.name + " set " + n.text(v.data, false))
 		return
 	}
-	text := w.m.describe(w.state, &v)
-	if v.kind == loaded && !zero(v.xor) {
-		text += fmt.Sprintf(" ^ %#x", v.xor)
+	if v.kind != loaded || v.plain() {
+		w.say(n.name + " set " + w.m.describe(w.state, &v))
+		return
+	}
+	from := v
+	from.mask, from.xor = nil, nil
+	text := w.m.describe(w.state, &from) + " & " + n.text(v.mask, false)
+	if !zero(v.xor) {
+		text += " ^ " + n.text(v.xor, false)
 	}
 	w.say(n.name + " set " + text)
 }

@@ -150,7 +150,8 @@ func iptablesCondition(c string) string {
 	}
 	if flags, ok := strings.CutPrefix(c, "tcp flags & ("); ok {
 		if mask, set, ok := strings.Cut(flags, ") == "); ok {
-			return "-m tcp --tcp-flags " + strings.ToUpper(mask) + " " + strings.ToUpper(set)
+			commas := strings.NewReplacer(" | ", ",", "0x0", "none")
+			return "-m tcp --tcp-flags " + strings.ToUpper(commas.Replace(mask)) + " " + strings.ToUpper(commas.Replace(set))
 		}
 	}
 	return "[" + c + "]"
