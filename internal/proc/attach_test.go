@@ -102,12 +102,15 @@ func TestTheProgramOfAProcess(t *testing.T) {
 		{"stays", func(string) error { return nil }, false, true},
 		{"removed", os.Remove, true, false},
 		{"replaced", func(p string) error {
-			return os.Rename(copyOf(t, "new"), p)
+			if err := os.Remove(p); err != nil {
+				return err
+			}
+			return os.WriteFile(p, []byte("another"), 0o755)
 		}, true, false},
 		{"odd (deleted)", func(string) error { return nil }, false, true},
 		{"odder (deleted)", os.Remove, true, false},
 	} {
-		path := copyOf(t, c.name)
+		path := linkOf(t, c.name)
 		pid := server{exe: path, port: 8000 + i, count: 1}.start(t, space)
 		if err := c.after(path); err != nil {
 			t.Fatal(err)
@@ -119,10 +122,23 @@ func TestTheProgramOfAProcess(t *testing.T) {
 	}
 }
 
+// The last name of the file goes, so that nothing but the process has it.
+func TestAProgramThatIsNoMore(t *testing.T) {
+	path := copyOf(t, "upgraded")
+	pid := server{exe: path, port: 8000, count: 1}.start(t, labtest.New(t))
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	p, err := NewDescriber(nil).Describe(context.Background(), pid)
+	if err != nil || p.Exe != path || !p.Deleted || p.HostExe {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
 // What another mount namespace calls by a name of the host's is not the host's.
 func TestAnotherMountNamespaceIsNotTheHost(t *testing.T) {
 	space := labtest.New(t, "unshare", "mount", "cp")
-	path := copyOf(t, "relay")
+	path := linkOf(t, "relay")
 	dir := filepath.Dir(path)
 	script := fmt.Sprintf(`cp %[1]s /tmp/.relay.$$ && mount -t tmpfs lab %[2]s && mv /tmp/.relay.$$ %[1]s && exec %[1]s`, path, dir)
 	pid := server{exe: "/usr/bin/unshare", args: []string{"-m", "sh", "-c", script}, port: 8000, count: 1}.start(t, space)
@@ -135,7 +151,7 @@ func TestAnotherMountNamespaceIsNotTheHost(t *testing.T) {
 func TestHostileNamesAreData(t *testing.T) {
 	space := labtest.New(t)
 	name := "a\nb\x1b[2J)c"
-	pid := server{exe: copyOf(t, name), args: []string{"--password", "hunter2", "\x1b]0;x\x07", ""}, port: 8000, count: 1}.start(t, space)
+	pid := server{exe: linkOf(t, name), args: []string{"--password", "hunter2", "\x1b]0;x\x07", ""}, port: 8000, count: 1}.start(t, space)
 	p, err := NewDescriber(nil).Describe(context.Background(), pid)
 	if err != nil || p.Name != name || filepath.Base(p.Exe) != name || !p.HostExe {
 		t.Errorf("%+v, %v", p, err)

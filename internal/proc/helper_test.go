@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -80,9 +79,11 @@ func (s server) start(t testing.TB, space labtest.Space) int {
 	}
 	cmd := exec.Command(exe)
 	cmd.Args = append(cmd.Args[:1], s.args...)
-	cmd.Env = []string{listenEnv + "=" + strconv.Itoa(s.port) + "+" + strconv.Itoa(s.count)}
+	cmd.Env = []string{
+		listenEnv + "=" + strconv.Itoa(s.port) + "+" + strconv.Itoa(s.count),
+		"GORACE=atexit_sleep_ms=0", // a second for each server, else
+	}
 	cmd.ExtraFiles = s.files
-	cmd.SysProcAttr = &syscall.SysProcAttr{}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -122,6 +123,16 @@ func copyOf(t testing.TB, name string) string {
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, b, 0o755); err != nil {
 		t.Fatal(err)
+	}
+	return path
+}
+
+// linkOf is the test binary under another name, without the time that a copy takes.
+func linkOf(t testing.TB, name string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.Link(testBinary(t), path); err != nil {
+		return copyOf(t, name) // another file system
 	}
 	return path
 }
