@@ -246,7 +246,7 @@ func (b *back) finish() {
 				continue
 			}
 			shown := describe(s)
-			shown.Done = g.done[i]
+			shown.Done, shown.Why = g.done[i], "" // the why is that of the removal
 			b.result.Steps = append(b.result.Steps, shown)
 		}
 		for _, s := range g.group.steps {
