@@ -30,23 +30,18 @@ type Describer struct {
 // NewDescriber makes a Describer. labels are the network namespaces that have
 // a name in the report.
 func NewDescriber(labels map[netns.ID]string) *Describer {
-	return &Describer{labels: labels, initialCgroups: inInitial("cgroup", initialCgroup), users: map[uint32]string{}}
+	return &Describer{labels: labels, initialCgroups: seesWholeCgroupTree(), users: map[uint32]string{}}
 }
 
-// Inode numbers of the initial namespaces (include/linux/proc_ns.h).
-const (
-	initialPID    = 0xEFFFFFFC
-	initialCgroup = 0xEFFFFFFB
-)
+// initialCgroup is the inode number of the initial cgroup namespace
+// (include/linux/proc_ns.h, PROC_CGROUP_INIT_INO).
+const initialCgroup = 0xEFFFFFFB
 
-func inInitial(kind string, inode uint64) bool {
+// seesWholeCgroupTree is false where it cannot be found out.
+func seesWholeCgroupTree() bool {
 	var st unix.Stat_t
-	return unix.Stat("/proc/thread-self/ns/"+kind, &st) == nil && st.Ino == inode
+	return unix.Stat("/proc/thread-self/ns/cgroup", &st) == nil && st.Ino == initialCgroup
 }
-
-// InInitialPIDNamespace says whether every process of the machine can be seen
-// here. Elsewhere a socket without a process may be held by one outside.
-func InInitialPIDNamespace() bool { return inInitial("pid", initialPID) }
 
 // procIsProc keeps gopsutil from believing HOST_PROC of the environment.
 func procIsProc(ctx context.Context) context.Context {
