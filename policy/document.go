@@ -68,8 +68,9 @@ func isNothing(doc *yaml.Node) bool {
 	return len(doc.Content) == 0 || doc.Content[0].Kind == yaml.ScalarNode && doc.Content[0].Tag == "!!null"
 }
 
-// isText finds the first byte that no YAML file may hold; the library names no
-// place for it.
+// isText finds the first character that no policy may hold; the YAML library
+// names no place for what it refuses, and takes what breaks or turns a line
+// unseen.
 func (r *reader) isText(data []byte) bool {
 	line, start := 1, 0
 	for i := 0; i < len(data); {
@@ -78,8 +79,8 @@ func (r *reader) isText(data []byte) bool {
 		case c == utf8.RuneError && size == 1:
 			r.at(line, i-start+1, "not UTF-8", "save the file as UTF-8")
 			return false
-		case c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == 0x7f:
-			r.at(line, i-start+1, fmt.Sprintf("control character %q", c), `write it as an escape in double quotes: "\x1b"`)
+		case hidden(c):
+			r.at(line, i-start+1, fmt.Sprintf("control character %q", c), `write it as an escape in double quotes: "\x1b", "\u2028"`)
 			return false
 		case c == '\n':
 			line, start = line+1, i+1
@@ -87,6 +88,14 @@ func (r *reader) isText(data []byte) bool {
 		i += size
 	}
 	return true
+}
+
+// hidden: control characters, the line breaks that only YAML 1.1 knows, and the
+// characters that turn the direction of writing (Unicode UAX #9). A person who
+// reviews the file does not see them.
+func hidden(c rune) bool {
+	return c < ' ' && c != '\t' && c != '\n' && c != '\r' || c >= 0x7f && c < 0xa0 || c == 0x2028 || c == 0x2029 ||
+		c >= 0x202a && c <= 0x202e || c >= 0x2066 && c <= 0x2069
 }
 
 var (

@@ -65,7 +65,7 @@ func (g generator) targets() []string {
 }
 
 func TestInitNamesAllThatItFound(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(15) {
 		g := generator{rand.New(rand.NewPCG(seed, 1))}
 		var rows []host.Redirect
 		for i := range 80 {
@@ -130,7 +130,7 @@ func widened(r host.Redirect) map[string]host.Redirect {
 
 func TestInitAllowsNothingWider(t *testing.T) {
 	g := generator{rand.New(rand.NewPCG(7, 7))}
-	for i := range 1500 {
+	for i := range 400 {
 		r := g.row(i)
 		r.State = g.pick(host.Active, host.Unknown)
 		if _, any := r.Match.Protos, r.Match.Protos.Any(); any {
@@ -180,7 +180,7 @@ func TestInitGivesFewEntries(t *testing.T) {
 
 func TestInitOfABigHostFitsAPolicy(t *testing.T) {
 	var rows []host.Redirect
-	for i := range 20000 {
+	for i := range 5000 {
 		r := web(func(r *host.Redirect) {
 			r.ID, r.Rule.Handle = fmt.Sprintf("%012x", i*7919), uint64(i)
 			r.Match.Ports = host.PortsOf(uint16(i+1), uint16(i+1))
@@ -192,7 +192,7 @@ func TestInitOfABigHostFitsAPolicy(t *testing.T) {
 		t.Fatalf("%d bytes, which no policy may have", len(text))
 	}
 	p := reviewed(t, text)
-	for i := 0; i < len(rows); i += 2000 {
+	for i := 0; i < len(rows); i += 500 {
 		if verdict, _, _ := p.JudgeRedirect(&rows[i], today); verdict != host.Allowed {
 			t.Fatalf("row %d is %s", i, verdict)
 		}
@@ -212,7 +212,7 @@ func (g generator) listener(i int) host.Listener {
 
 func TestInitNamesAllListeners(t *testing.T) {
 	named, all := 0, 0
-	for seed := range uint64(60) {
+	for seed := range uint64(15) {
 		g := generator{rand.New(rand.NewPCG(seed, 2))}
 		var listeners []host.Listener
 		for i := range 80 {

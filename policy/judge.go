@@ -103,10 +103,20 @@ func (f *found) verdict(usual string) (verdict, allowedBy, note string) {
 		return host.Allowed, e.ID, ""
 	}
 	if e := f.entry[waits]; e != nil {
-		return host.Unreviewed, "", fmt.Sprintf("entry %s waits for review", e.ID)
+		return host.Unreviewed, "", f.waiting(e)
 	}
 	if e := f.entry[expired]; e != nil {
 		return usual, "", fmt.Sprintf("entry %s expired on %s", e.ID, e.Until())
 	}
 	return usual, "", ""
+}
+
+// waiting: an entry that was never reviewed does not become a violation by
+// time alone, so that no timer removes what nobody has looked at; it says so.
+func (f *found) waiting(e *Entry) string {
+	note := fmt.Sprintf("entry %s waits for review", e.ID)
+	if e.Expired(f.now) {
+		note += fmt.Sprintf(", and expired on %s", e.Until())
+	}
+	return note
 }

@@ -294,7 +294,7 @@ func TestVerdictsOfRedirects(t *testing.T) {
 		{"pending", "", entry + "permanent: true, review: pending}", nil, host.Unreviewed, "", "entry e waits for review"},
 		{"last day", "", entry + "expires: 2026-11-23}", nil, host.Allowed, "e", ""},
 		{"expired", "", entry + "expires: 2026-11-22}", nil, host.Violation, "", "entry e expired on 2026-11-22"},
-		{"expired, pending", "", entry + "expires: 2026-11-22, review: pending}", nil, host.Unreviewed, "", "entry e waits for review"},
+		{"expired, pending", "", entry + "expires: 2026-11-22, review: pending}", nil, host.Unreviewed, "", "entry e waits for review, and expired on 2026-11-22"},
 		{"second allows", "", entry + "expires: 2026-11-22}, {id: f, reason: r, owner: o, permanent: true, match: {kind: dnat}}", nil, host.Allowed, "f", ""},
 		{"first in the file", "", "{id: f, reason: r, owner: o, permanent: true, match: {kind: dnat}}, " + entry + "permanent: true}", nil, host.Allowed, "f", ""},
 		{"first in the file, by id", "", entry + "permanent: true}, {id: f, reason: r, owner: o, permanent: true, match: {id: 9f2c41d07a3b}}", nil, host.Allowed, "e", ""},

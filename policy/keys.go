@@ -9,7 +9,6 @@ import (
 
 // file is the whole mapping of a policy file.
 type file struct {
-	version  string
 	defaults Defaults
 	allow    allow
 }

@@ -69,10 +69,14 @@ func TestCoversAgreesWithContains(t *testing.T) {
 		e := extentOf(r)
 		rows = append(rows, func(m *RedirectMatch) bool { return m.contains(r, &e) })
 	}
+	parsed := map[string]RedirectMatch{}
+	for _, match := range matches {
+		parsed[match] = withMatch(t, match).Redirects[0].Match
+	}
 	covering := 0
 	for _, a := range matches {
 		for _, b := range matches {
-			ma, mb := withMatch(t, a).Redirects[0].Match, withMatch(t, b).Redirects[0].Match
+			ma, mb := parsed[a], parsed[b]
 			if !ma.covers(&mb) {
 				continue
 			}
