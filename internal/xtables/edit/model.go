@@ -38,6 +38,7 @@ type table struct {
 	chains []*chain
 	byName map[string]*chain
 	end    *entry
+	elf    bool // some rule holds the number of an open file: see holdsELF
 }
 
 // takeApart makes a table of chains and entries of what the kernel gave.
@@ -60,6 +61,7 @@ func takeApart(d *xtables.Dump, t *xtables.Table) (*table, error) {
 				return nil, fmt.Errorf("%s: %w", t.Key(c.Name), err)
 			}
 			part.rules = append(part.rules, e)
+			out.elf = out.elf || holdsELF(t.Family, e.raw)
 		}
 		out.chains = append(out.chains, part)
 		out.byName[c.Name] = part

@@ -38,16 +38,12 @@ func stateful(family host.Family, raw []byte) []string {
 	return kinds
 }
 
-// hasELF says whether some rule holds the number of an open file, which means
-// nothing in any other process: such a table cannot be written again.
-func (t *table) hasELF() bool {
+// holdsELF says whether a rule holds the number of an open file, which means
+// nothing in any other process: its table cannot be written again.
+func holdsELF(family host.Family, raw []byte) bool {
 	found := false
-	for _, c := range t.chains {
-		for _, r := range c.rules {
-			xtables.EachMatch(t.family, r.raw, func(name string, revision uint8, info []byte) {
-				found = found || name == "bpf" && revision == 1 && len(info) >= 2 && binary.NativeEndian.Uint16(info) == bpfELF
-			})
-		}
-	}
+	xtables.EachMatch(family, raw, func(name string, revision uint8, info []byte) {
+		found = found || name == "bpf" && revision == 1 && len(info) >= 2 && binary.NativeEndian.Uint16(info) == bpfELF
+	})
 	return found
 }

@@ -90,7 +90,7 @@ func (w *world) refuses(ref host.Ref) string {
 	if err := w.broken[key]; err != nil {
 		return fmt.Sprintf("%s table %s is not laid out as iptables does it: %v", ref.Family, ref.Table, err)
 	}
-	if t := w.tables[key]; t != nil && t.hasELF() {
+	if t := w.tables[key]; t != nil && t.elf {
 		return fmt.Sprintf("%s table %s holds a bpf match with an open file of a process that is gone, so no program can write this table again; delete that rule with nft or by a restart", ref.Family, ref.Table)
 	}
 	return ""
