@@ -31,7 +31,12 @@ func flowMatch(name string) decode {
 
 // markMatch reads struct xt_mark_mtinfo1 and xt_connmark_mtinfo1.
 func markMatch(d *data) ([]host.Match, string) {
-	return d.match().as(d.u8(8) != 0, "mark", d.name, hexMask(d.u32(0), d.u32(4))).only()
+	mark, mask, not := d.u32(0), d.u32(4), d.u8(8) != 0
+	var m host.Match
+	if mark&^mask != 0 && !not {
+		m.Dead = "no " + d.name + " fits " + hexMask(mark, mask)
+	}
+	return d.match().as(not, "mark", d.name, hexMask(mark, mask)).with(m)
 }
 
 // stateMatch reads struct xt_state_info.
@@ -211,7 +216,7 @@ func connlimitMatch(d *data) ([]host.Match, string) {
 	}
 	bits, _ := maskBits(d.addr(0))
 	return d.match().add(false, option, num(d.u32(16))).
-		as(false, "connlimit-mask", "/", num(uint8(bits))).add(false, side, "").only()
+		as(false, "connlimit-mask", "for each prefix of length", num(uint8(bits))).add(false, side, "").only()
 }
 
 // helperMatch reads struct xt_helper_info.

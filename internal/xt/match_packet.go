@@ -42,7 +42,7 @@ func packetMatch(name string) decode {
 
 // commentMatch reads struct xt_comment_info: every packet fits.
 func commentMatch(d *data) ([]host.Match, string) {
-	return nil, d.match().add(false, "comment", quote(d.str(0, min(256, len(d.b))))).text.String()
+	return nil, d.match().as(false, "comment", "", quote(d.str(0, min(256, len(d.b))))).text.String()
 }
 
 // Comment gives the text of a "comment" match; ok is false for other matches.

@@ -52,7 +52,7 @@ func statisticMatch(d *data) ([]host.Match, string) {
 		if not {
 			chance = 1 - chance
 		}
-		return o.word(fmt.Sprintf("with probability %.4g", chance)).only()
+		return o.chance(chance)
 	case 1:
 		every, packet := uint64(d.u32(4))+1, d.u32(8)
 		o.as(false, "mode", "", "nth").as(not, "every", "", num(every)).as(false, "packet", "", num(packet))
@@ -64,6 +64,16 @@ func statisticMatch(d *data) ([]host.Match, string) {
 	}
 	d.refuse()
 	return nil, ""
+}
+
+func (o *options) chance(chance float64) ([]host.Match, string) {
+	switch {
+	case chance <= 0:
+		return o.with(host.Match{Dead: "its probability is 0"})
+	case chance >= 1:
+		return nil, o.text.String()
+	}
+	return o.word(fmt.Sprintf("with probability %.4g", chance)).only()
 }
 
 func ordinal(n uint64) string {
@@ -343,7 +353,12 @@ func bytesUnit(n, cost uint64) string {
 
 // quotaMatch reads struct xt_quota_info.
 func quotaMatch(d *data) ([]host.Match, string) {
-	return d.match().as(d.u32(0)&1 != 0, "quota", "quota", num(d.u64(8))).only()
+	not, quota := d.u32(0)&1 != 0, d.u64(8)
+	var m host.Match
+	if quota == 0 && !not {
+		m.Dead = "its quota is 0"
+	}
+	return d.match().add(not, "quota", num(quota)).with(m)
 }
 
 // rateestMatch reads struct xt_rateest_match_info; its limits stay in the text

@@ -232,10 +232,12 @@ func (c contents) oneDimension(s *ipset.Set, dim, words string) host.Match {
 		} else {
 			m.Address = set
 		}
-	case "port":
+	case "port": // ip_set_getport.c: of TCP and UDP only
 		set := s.Ports()
 		if c.u.not() {
 			set = host.NotPorts(set)
+		} else {
+			m.Protos = host.ProtosOf(host.TCP, host.UDP)
 		}
 		if source {
 			m.SPorts = set
@@ -307,11 +309,15 @@ func macWords(e *ipset.Element, source bool) string {
 }
 
 func portDimension(e *ipset.Element, source bool) (m host.Match) {
+	if e.Proto == 0 {
+		m.Require("port " + num(e.PortLo) + " of an unknown protocol")
+		return m
+	}
 	m.Protos = host.ProtosOf(e.Proto)
 	switch {
 	case e.Proto == host.ICMP || e.Proto == host.ICMPv6:
 		m.Require("icmp type/code " + num(e.PortLo>>8) + "/" + num(e.PortLo&255))
-	case !e.Proto.HasPorts():
+	case !e.Proto.HasPorts() || e.Proto == host.DCCP: // ip_set_getport.c: port 0 stands for every packet
 	case source:
 		m.SPorts = host.PortsOf(e.PortLo, e.PortHi)
 	default:

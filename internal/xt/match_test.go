@@ -34,6 +34,9 @@ func showOne(m host.Match) string {
 	add("", string(m.Family))
 	if !m.Protos.Any() {
 		add("", m.Protos[0].Lo.String())
+		if n := len(m.Protos); n > 1 {
+			add("", m.Protos[n-1].Lo.String())
+		}
 	}
 	add("ports ", host.PortsString(m.Ports))
 	add("sports ", host.PortsString(m.SPorts))
@@ -101,6 +104,10 @@ var matchCases = []struct {
 	{"nfacct", host.IP, "nfacct", 0, append([]byte("a"), make([]byte, 39)...), "all"},
 	{"ipvs", host.IP, "ipvs", 0, cat(make([]byte, 32), []byte{0, 80, 6, 0, 0, 0, 0, 10}), "if ipvs vproto 6 vport 80"},
 	{"bridge ip", host.Bridge, "ip", 0, cat([]byte{10, 0, 0, 0, 0, 0, 0, 0, 255, 0, 0, 0, 0, 0, 0, 0, 0, 6, 0x29, 0}, u16(0, 0, 80, 80)), "ip, tcp, ports 80, from 10.0.0.0/8"},
+	{"mark that none fits", host.IP, "mark", 1, cat(u32(3, 1), []byte{0, 0, 0, 0}), "if mark 0x3/0x1, dead: no mark fits 0x3/0x1"},
+	{"never by chance", host.IP, "statistic", 0, cat(u16(0, 0), make([]byte, 20)), "dead: its probability is 0"},
+	{"always by chance", host.IP, "statistic", 0, cat(u16(0, 1), make([]byte, 20)), "all"},
+	{"no quota", host.IP, "quota", 0, make([]byte, 16), "if quota 0, dead: its quota is 0"},
 	{"rarer", host.IP6, "srh", 0, nil, "if -m srh (not decoded further)"},
 }
 
@@ -304,7 +311,7 @@ func TestSetMatch(t *testing.T) {
 		{3, "s", true, "if src not in ipset void"},
 		{4, "d", false, "to 10.1.0.0/23,10.1.2.3,10.1.3.0-10.1.255.255, if dst in ipset nets"},
 		{5, "s", false, "dead: ipset six holds addresses of the other family"},
-		{6, "d", false, "ports 80,443, if dst in ipset ports"},
+		{6, "d", false, "tcp, udp, ports 80,443, if dst in ipset ports"},
 		{6, "s", true, "sports !80,443, if src not in ipset ports"},
 		{7, "sd", false, "from 10.0.0.1-10.0.0.2, if src,dst in ipset hosts (entries expire); src,dst in ipset all | " +
 			"tcp, ports 80, from 10.0.0.1, if src,dst in ipset pairs; src,dst in ipset all | " +

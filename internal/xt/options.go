@@ -19,14 +19,18 @@ type options struct {
 // match begins the text of a match: "-m NAME".
 func (d *data) match() *options {
 	o := &options{}
-	o.text.WriteString("-m " + quote(d.name))
+	o.text.Grow(64)
+	o.text.WriteString("-m ")
+	o.text.WriteString(quote(d.name))
 	return o
 }
 
 // target begins the text of a target: "-j NAME".
 func (d *data) target() *options {
 	o := &options{}
-	o.text.WriteString("-j " + quote(d.name))
+	o.text.Grow(64)
+	o.text.WriteString("-j ")
+	o.text.WriteString(quote(d.name))
 	return o
 }
 
@@ -40,23 +44,26 @@ func (o *options) as(not bool, option, word, value string) *options {
 	if not && !o.ebtables {
 		o.text.WriteString(" !")
 	}
-	o.text.WriteString(" --" + option)
+	o.text.WriteString(" --")
+	o.text.WriteString(option)
 	if not && o.ebtables {
 		o.text.WriteString(" !")
 	}
 	if value != "" {
-		o.text.WriteString(" " + value)
+		o.text.WriteByte(' ')
+		o.text.WriteString(value)
 	}
 	if word == "" {
 		return o
 	}
 	if not {
-		word = "not " + word
+		o.word("not")
 	}
+	o.word(word)
 	if value != "" {
-		word += " " + value
+		o.word(value)
 	}
-	return o.word(word)
+	return o
 }
 
 // flag appends an option without a value where on.
@@ -92,19 +99,34 @@ func (o *options) does(v host.Verdict, effects ...host.Effect) Result {
 	return Result{Verdict: v, Effects: effects, Text: o.text.String()}
 }
 
-const plainChars = "_-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
 // quote writes a string as xtables_save_string does: in quotes unless it is
 // plain. Control characters and bytes that are no UTF-8 become \xNN, so that no
 // name from the kernel can drive a terminal.
 func quote(s string) string {
-	if s != "" && strings.IndexFunc(s, notPlain) < 0 {
+	if s != "" && all(s, plain) {
 		return s
 	}
 	return quoted(s)
 }
 
-func notPlain(r rune) bool { return !strings.ContainsRune(plainChars, r) }
+// plain bytes need no quotes: the no_quote_chars of libxtables.
+func plain(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-'
+}
+
+// simple bytes stand in quotes as they are.
+func simple(c byte) bool {
+	return c >= ' ' && c <= '~' && c != '"' && c != '\'' && c != '\\'
+}
+
+func all(s string, is func(byte) bool) bool {
+	for i := range len(s) {
+		if !is(s[i]) {
+			return false
+		}
+	}
+	return true
+}
 
 // bareName writes the name of an interface, a set or a list, which iptables-save
 // never quotes; only what could drive a terminal or a shell is quoted.
@@ -122,6 +144,9 @@ func bareName(name string) string {
 
 // quoted writes a string in quotes whatever it holds.
 func quoted(s string) string {
+	if all(s, simple) {
+		return `"` + s + `"`
+	}
 	var b strings.Builder
 	b.WriteByte('"')
 	for i := 0; i < len(s); {

@@ -131,13 +131,13 @@ func (r natRange) natTo() string {
 
 func dnatTarget(d *data) Result {
 	r := d.natRange()
-	o := d.target().add(false, "to-destination", r.natTo())
+	o := d.target().as(false, "to-destination", "", r.natTo())
 	return r.options(o).does(host.Accept, r.effect("dnat", false))
 }
 
 func snatTarget(d *data) Result {
 	r := d.natRange()
-	o := d.target().add(false, "to-source", r.natTo())
+	o := d.target().as(false, "to-source", "", r.natTo())
 	return r.options(o).does(host.Accept, r.effect("snat", true))
 }
 
