@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"net/netip"
-	"slices"
 
 	"github.com/natwarden/natwarden/internal/host"
 )
@@ -17,6 +16,13 @@ type answer struct {
 	addrs []host.Range[netip.Addr]
 	names []string
 	not   bool // all names but these
+}
+
+// scratchAnswer gives an answer without points, which the next call takes away.
+func (m *machine) scratchAnswer(d dim) *answer {
+	a := &m.scratch
+	*a = answer{dim: d, small: a.small[:0], addrs: a.addrs[:0]}
+	return a
 }
 
 // add joins the points that pass; false where they cannot be listed.
@@ -231,8 +237,17 @@ func prefixLength(mask []byte) (int, bool) {
 	return n, true
 }
 
+// oneProto holds each protocol as a range, so that the many rules about a
+// single one share its set. It is never changed.
+var oneProto = func() (all host.Protos) {
+	for p := range 256 {
+		all = append(all, host.Range[host.Proto]{Lo: host.Proto(p), Hi: host.Proto(p)})
+	}
+	return all
+}()
+
 func (a *answer) ports(not bool) host.Ports {
-	set := host.WholePorts(host.Of(slices.Clone(a.small)...))
+	set := host.WholePorts(host.Of(a.small...))
 	if not {
 		return host.NotPorts(set)
 	}
@@ -240,6 +255,9 @@ func (a *answer) ports(not bool) host.Ports {
 }
 
 func (a *answer) protos(not bool) host.Protos {
+	if len(a.small) == 1 && a.small[0].Lo == a.small[0].Hi && !not {
+		return oneProto[a.small[0].Lo : a.small[0].Lo+1 : a.small[0].Lo+1]
+	}
 	ranges := make([]host.Range[host.Proto], 0, len(a.small))
 	for _, r := range a.small {
 		ranges = append(ranges, host.Range[host.Proto]{Lo: host.Proto(r.Lo), Hi: host.Proto(r.Hi)})

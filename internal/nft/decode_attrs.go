@@ -5,7 +5,7 @@ import "encoding/binary"
 // fields are the attributes of one expression or element by their number
 // (struct nlattr: length and type in host byte order, payload padded to four bytes;
 // include/uapi/linux/netlink.h). Absent ones are nil.
-type fields [24][]byte
+type fields [12][]byte
 
 // cutAttr splits the first attribute off b. ok is false at the end and where the
 // bytes are torn; then rest tells which: torn bytes are left in it.

@@ -141,12 +141,12 @@ func (m *machine) narrowSets(s *state, v *value, t test) bool {
 		if !v.counts(p.from, p.n) {
 			continue
 		}
-		a := answer{dim: p.dim}
+		a := m.scratchAnswer(p.dim)
 		if !a.add(m, p, v, t) {
 			all = false
 			continue
 		}
-		m.apply(s, &a, false)
+		m.apply(s, a, false)
 	}
 	return all
 }

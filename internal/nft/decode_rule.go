@@ -24,6 +24,8 @@ type machine struct {
 	xtUsed    bool
 	strict    bool // words only as nft itself would read them
 	effect    bool
+	writes    *textWriter
+	scratch   answer
 	note      string   // comment of an xt match
 	xtTexts   []string // option texts of matches and targets, in order
 	prev      order    // the comparison before

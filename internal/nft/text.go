@@ -9,7 +9,7 @@ import (
 
 // text writes a rule in the language of its writer.
 func (m *machine) text(raw *Rule, out *host.Rule) string {
-	w := newTextWriter(m)
+	w := m.textWriter()
 	switch out.Writer {
 	case writerIptables:
 		return w.iptables(raw, out)
@@ -49,10 +49,17 @@ type mapped struct {
 	words string
 }
 
-func newTextWriter(m *machine) *textWriter {
-	inner := &machine{t: m.t, chain: m.chain}
-	inner.reset()
-	return &textWriter{m: inner, state: &inner.states[0], xt: m.xtTexts, maps: map[int32]mapped{}}
+// textWriter gives the writer of this chain's lines, as new.
+func (m *machine) textWriter() *textWriter {
+	if m.writes == nil {
+		m.writes = &textWriter{m: &machine{t: m.t, chain: m.chain}, maps: map[int32]mapped{}}
+	}
+	w := m.writes
+	w.m.reset()
+	w.m.strict = false
+	w.state, w.xt, w.parts = &w.m.states[0], m.xtTexts, w.parts[:0]
+	clear(w.maps)
+	return w
 }
 
 func (w *textWriter) nft(raw *Rule, out *host.Rule) string {
@@ -62,17 +69,26 @@ func (w *textWriter) nft(raw *Rule, out *host.Rule) string {
 		w.f.read(data)
 		w.statement(string(name), &w.f)
 	})
-	words := make([]string, 0, len(w.parts))
-	for _, p := range w.parts {
-		if p.text != "" {
-			words = append(words, p.text)
-		}
-	}
-	line := strings.Join(words, " ")
+	line := w.line()
 	if comment := commentOf(raw.Userdata); comment != "" {
 		line += " comment " + quoted(comment)
 	}
 	return line
+}
+
+func (w *textWriter) line() string {
+	var b strings.Builder
+	b.Grow(64)
+	for _, p := range w.parts {
+		if p.text == "" {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(p.text)
+	}
+	return b.String()
 }
 
 func (w *textWriter) say(text string) { w.parts = append(w.parts, statement{text: text}) }
@@ -89,8 +105,8 @@ func (w *textWriter) statement(name string, f *fields) {
 	case "immediate":
 		w.immediate(f)
 	case "payload", "meta", "ct":
-		if source, set := map[string]int{"payload": 5, "meta": 3, "ct": 4}[name]; set && f.has(source) {
-			w.assign(name, f, uint32(f.u32(source)))
+		if source := sourceRegister(name); f.has(source) {
+			w.assign(name, f, f.u32(source))
 			return
 		}
 		steps[name].run(w.m, f)
@@ -99,6 +115,18 @@ func (w *textWriter) statement(name string, f *fields) {
 	default:
 		w.other(name, f)
 	}
+}
+
+// sourceRegister is the attribute of an expression that writes instead of
+// loading.
+func sourceRegister(name string) int {
+	switch name {
+	case "payload":
+		return 5 // NFTA_PAYLOAD_SREG
+	case "meta":
+		return 3 // NFTA_META_SREG
+	}
+	return 4 // NFTA_CT_SREG
 }
 
 // other writes what is no comparison.
@@ -168,13 +196,14 @@ func asks(v *value, t test, text string) string {
 	if t.op != opEq || v.kind != loaded {
 		return ""
 	}
-	for _, question := range []string{"meta l4proto ", "ip protocol ", "ip6 nexthdr ", "meta protocol ", "ether type ", "meta nfproto "} {
-		if word, ok := strings.CutPrefix(text, question); ok {
-			return strings.NewReplacer("ipv4", "ip", "ipv6", "ip6").Replace(word) + " "
-		}
-	}
-	if text == "iiftype ether" {
-		return "ether "
+	at := strings.LastIndexByte(text, ' ')
+	switch text[:at+1] {
+	case "meta l4proto ", "ip protocol ", "ip6 nexthdr ", "meta protocol ", "ether type ":
+		return text[at+1:] + " "
+	case "meta nfproto ":
+		return "ip" + strings.TrimPrefix(strings.TrimPrefix(text[at+1:], "ipv"), "4") + " "
+	case "iiftype ":
+		return text[at+1:] + " "
 	}
 	return ""
 }
