@@ -38,7 +38,7 @@ func (d *data) u64(off int) uint64  { return binary.NativeEndian.Uint64(d.bytes(
 func (d *data) be16(off int) uint16 { return binary.BigEndian.Uint16(d.bytes(off, 2)) }
 func (d *data) be32(off int) uint32 { return binary.BigEndian.Uint32(d.bytes(off, 4)) }
 
-// name at off: a string that ends at the first NUL or after n bytes.
+// str reads a string that ends at the first NUL or after n bytes.
 func (d *data) str(off, n int) string {
 	b, _, _ := bytes.Cut(d.bytes(off, n), []byte{0})
 	return string(b)
@@ -57,7 +57,7 @@ func (d *data) addr(off int) netip.Addr {
 }
 
 // refuse says that the values are none that the kernel takes from iptables, so
-// that their meaning is not known. It gives back what was passed.
+// that their meaning is not known.
 func (d *data) refuse() { d.bad = true }
 
 // masked gives the addresses that fit addr under mask; ok is false where the

@@ -55,10 +55,10 @@ func Match(e Ext, env Env) (alts []host.Match, text string, ok bool) {
 }
 
 func matchDecoder(e Ext) decode {
+	if e.Family == host.Bridge {
+		return bridgeMatch(e.Name)
+	}
 	for _, find := range []func(string) decode{portMatch, addressMatch, flowMatch, packetMatch, headerMatch, hostMatch} {
-		if e.Family == host.Bridge {
-			find = bridgeMatch
-		}
 		if do := find(e.Name); do != nil {
 			return do
 		}
