@@ -129,7 +129,24 @@ func (o *RemediateOptions) carryOut(ctx context.Context, a *app, s *spaces, repo
 	if o.DryRun {
 		words = planned
 	}
+	if err == nil && result.Status == remediate.Done && len(result.Blind) > 0 {
+		err = lookAgain(ctx, s, pol, result)
+	}
 	return a.finish(result, err, words)
+}
+
+// lookAgain says what cannot be read or understood after the change: a rule
+// that nobody understood and that is gone is no blind spot any more.
+func lookAgain(ctx context.Context, s *spaces, pol *policy.Policy, r *remediate.Result) error {
+	report, err := look(ctx, s, nil, pol)
+	if err != nil {
+		return fmt.Errorf("reading the host after the change, which is done and verified: %w", err)
+	}
+	r.Blind = report.Blind
+	if len(r.Blind) == 0 && r.ExitCode == exitBlind {
+		r.ExitCode = exitOK
+	}
+	return nil
 }
 
 func (o *RemediateOptions) options(a *app, pol *policy.Policy) remediate.Options {

@@ -30,9 +30,9 @@ func (p *page) writeReport(r *audit.Report, quiet bool) {
 
 // tally counts a report's rows by what they are.
 type tally struct {
-	redirects, listeners                  map[string]int // by verdict
-	latent, inactive                      int
-	badRedirects, badListeners, redirectN int
+	redirects, listeners       map[string]int // by verdict
+	latent, inactive           int
+	badRedirects, badListeners int
 }
 
 func tallyOf(r *audit.Report) tally {

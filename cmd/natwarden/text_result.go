@@ -69,14 +69,14 @@ func (p *page) resultLine(r *remediate.Result, words telling) {
 			text += ", change " + r.Change
 		}
 		if len(r.Left) > 0 {
-			p.paragraph(yellow, text+"; "+thousands(len(r.Left))+" left as they are.")
+			p.paragraph(yellow, text+"; "+count(len(r.Left), "redirect")+" left.")
 			return
 		}
 		p.paragraph(green, text+".")
 	case remediate.Nothing:
 		text := words.nothing
 		if len(r.Left) > 0 {
-			p.paragraph(yellow, "NOTHING DONE: "+thousands(len(r.Left))+" left as they are.")
+			p.paragraph(yellow, "NOTHING DONE: "+count(len(r.Left), "redirect")+" left.")
 			return
 		}
 		p.paragraph(green, text)
@@ -117,6 +117,6 @@ func (p *page) step(s *remediate.Step) {
 	}
 	p.field("besides", strings.Join(s.SideEffects, "; "))
 	if !s.Reversible {
-		p.field("no way back", "this step cannot be taken back")
+		p.field("caution", "this step cannot be taken back")
 	}
 }

@@ -29,13 +29,22 @@ func (p *page) violation(r *host.Redirect) {
 // short is one line for what needs no action, with the entry that allows it.
 func (p *page) short(r *host.Redirect) {
 	text := headline(r)
-	if r.AllowedBy != "" {
-		text += ", by policy entry " + r.AllowedBy
-	}
+	text += entryText(r.Verdict, r.AllowedBy)
 	if r.State != host.Active {
 		text += " (" + r.State + ")"
 	}
 	p.item(text + " [" + r.ID + "]")
+}
+
+// entryText names the policy entry that a verdict comes from.
+func entryText(verdict, entry string) string {
+	switch {
+	case entry == "":
+		return ""
+	case verdict == host.Unreviewed:
+		return ", named by policy entry " + entry + " whose review is pending"
+	}
+	return ", allowed by policy entry " + entry
 }
 
 // headline says what happens: "tcp/80 is answered by 192.168.1.10:8080".
@@ -240,9 +249,7 @@ func (p *page) badListener(l *host.Listener) {
 
 func (p *page) shortListener(l *host.Listener) {
 	text := listenerHeadline(l)
-	if l.AllowedBy != "" {
-		text += ", by policy entry " + l.AllowedBy
-	}
+	text += entryText(l.Verdict, l.AllowedBy)
 	p.item(text)
 }
 
