@@ -240,12 +240,13 @@ func (b *back) planned() *Result {
 // finish lists the steps and what cannot be put back.
 func (b *back) finish() {
 	for _, g := range b.groups {
+		all := describeAll(g.steps)
 		for i, s := range g.steps {
 			if why := g.refused[i]; why != "" {
 				b.leave([]change.Step{s}, why)
 				continue
 			}
-			shown := describe(s)
+			shown := all[i]
 			shown.Done, shown.Why = g.done[i], "" // the why is that of the removal
 			b.result.Steps = append(b.result.Steps, shown)
 		}

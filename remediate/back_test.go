@@ -3,12 +3,14 @@ package remediate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/natwarden/natwarden/internal/change"
 	"github.com/natwarden/natwarden/internal/netns"
+	"github.com/natwarden/natwarden/rollback"
 )
 
 // removed is a host after a remediation.
@@ -132,4 +134,82 @@ func TestNeverTheChangeBefore(t *testing.T) {
 	r, err := Rollback(context.Background(), first.Change, resolveHere, editors, o)
 	wantResult(t, r, err, Done, 0)
 	wantPlaces(t, nft, nat, "a", "b", "c", "d")
+}
+
+// recorded writes a change into a store as if it had been made elsewhere.
+func recorded(t *testing.T, o Options, spoil func(*rollback.Origin)) {
+	t.Helper()
+	s, err := rollback.Create(o.StateDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	id, err := Space{}.identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	origin, err := rollback.Here("test", o.Now(), []rollback.Netns{id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spoil(&origin)
+	b := &change.Object{Kind: "rule", Backend: "nf_tables", Family: "ip", Table: "nat", Chain: "PREROUTING", Fingerprint: "b", Raw: []byte("b")}
+	j, err := s.Begin(rollback.Plan{Change: "20261123T052000Z-0000", Origin: origin, Groups: []rollback.Group{{
+		Backend: "nf_tables", Before: map[string][]string{nat: {"a", "b"}},
+		Steps: []change.Step{{IDs: []string{"id-b"}, Action: change.Delete, Before: b, Reversible: true, Place: change.Place{Index: 2}}},
+	}}}, o.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	if err := j.Write(rollback.Entry{Event: rollback.Intend}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRollbackOfAnotherHostOrBoot(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil  func(*rollback.Origin)
+		status string
+		code   int
+		says   string
+	}{
+		"here":           {func(*rollback.Origin) {}, Done, 0, ""},
+		"another host":   {func(o *rollback.Origin) { o.BootID, o.Host = "x", "web2" }, Refused, 7, "web2"},
+		"another boot":   {func(o *rollback.Origin) { o.BootID, o.Netns = "x", nil }, Done, 0, "restarted"},
+		"another netns":  {func(o *rollback.Origin) { o.Netns[0].Ino++ }, Refused, 7, "where remediate ran"},
+		"another device": {func(o *rollback.Origin) { o.Netns[0].Dev++ }, Refused, 7, "where remediate ran"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			nft := newKernel("nf_tables", map[string][]string{nat: {"a"}})
+			o := options(t)
+			recorded(t, o, c.spoil)
+			r, err := Rollback(context.Background(), "", resolveHere, []change.Editor{nft}, o)
+			wantResult(t, r, err, c.status, c.code)
+			if words := fmt.Sprint(r.Notes, err); !strings.Contains(words, c.says) {
+				t.Errorf("it does not say %q: %s", c.says, words)
+			}
+			if c.code == 0 {
+				wantPlaces(t, nft, nat, "a", "b")
+			} else {
+				wantPlaces(t, nft, nat, "a")
+			}
+		})
+	}
+}
+
+func TestDamagedJournalIsAnError(t *testing.T) {
+	nft, legacy, o, done := removed(t)
+	path := o.StateDir + "/changes/" + done.Change + "/journal"
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Rollback(context.Background(), "", resolveHere, []change.Editor{nft, legacy}, o)
+	wantResult(t, r, err, Failed, 1)
+	wantPlaces(t, nft, nat, "a", "d")
 }

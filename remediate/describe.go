@@ -9,7 +9,33 @@ import (
 	"github.com/natwarden/natwarden/internal/host"
 )
 
-// describe shows a step as the contract does.
+// describeAll shows steps as the contract does, with the places at which the
+// audit found the rules of iptables-legacy: its editor counts them as the chain
+// is when the step's turn comes, with those of earlier deletions gone.
+func describeAll(steps []change.Step) []Step {
+	out := make([]Step, len(steps))
+	gone := map[string]int{}
+	forward := func(i int) {
+		s := steps[i]
+		if o := s.Object(); o.Backend == xTables {
+			s.Place.Index += gone[placeOf(o)]
+			gone[placeOf(o)]++
+		}
+		out[i] = describe(s)
+	}
+	if len(steps) > 0 && steps[0].Action == change.Add { // inverted: the last one was deleted first
+		for i := len(steps) - 1; i >= 0; i-- {
+			forward(i)
+		}
+		return out
+	}
+	for i := range steps {
+		forward(i)
+	}
+	return out
+}
+
+// describe shows one step.
 func describe(s change.Step) Step {
 	out := Step{
 		IDs:         append([]string{}, s.IDs...),

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/natwarden/natwarden/internal/change"
@@ -304,10 +303,12 @@ func (c *spaceCuts) find(ctx context.Context, o Options) error {
 // sideEffects are what the steps do besides, once each.
 func (p *plan) sideEffects() []string {
 	var out []string
+	known := map[string]bool{}
 	for _, g := range p.groups {
 		for _, s := range g.steps {
 			for _, e := range s.SideEffects {
-				if e = strings.TrimSpace(e); !slices.Contains(out, e) {
+				if !known[e] {
+					known[e] = true
 					out = append(out, e)
 				}
 			}

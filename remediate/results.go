@@ -91,9 +91,7 @@ func (r *Result) show(p *plan, done bool) {
 func (p *plan) shown() []Step {
 	out := []Step{}
 	for _, g := range p.groups {
-		for _, s := range g.steps {
-			out = append(out, describe(s))
-		}
+		out = append(out, describeAll(g.steps)...)
 	}
 	for _, c := range p.cuts {
 		for i, s := range c.steps {

@@ -332,3 +332,43 @@ func TestLockHeld(t *testing.T) {
 	b, err := Rollback(context.Background(), "", resolveHere, []change.Editor{nft, legacy}, o)
 	wantResult(t, b, err, Failed, 75)
 }
+
+func TestNamesThatNoJournalHolds(t *testing.T) {
+	odd := "ip nat\xff PREROUTING"
+	nft := newKernel("nf_tables", map[string][]string{odd: {"a"}})
+	r, err := Run(context.Background(), []host.Redirect{row("id-a", "nf_tables", odd, "a", 1)}, nil, here(), []change.Editor{nft}, options(t))
+	wantResult(t, r, err, Refused, 7)
+	if nft.edits != 0 || !strings.Contains(r.Left[0].Why, "UTF-8") {
+		t.Errorf("%+v", r.Left)
+	}
+}
+
+func TestHostileNamesGoAndComeBack(t *testing.T) {
+	odd := "ip n\x00a\x1b[31mt\"' " + strings.Repeat("€", 340)
+	nft := newKernel("nf_tables", map[string][]string{odd: {"a", "b"}})
+	hostile := row("id-a", "nf_tables", odd, "a", 1)
+	o, editors := options(t), []change.Editor{nft}
+	r, err := Run(context.Background(), []host.Redirect{hostile}, nil, here(), editors, o)
+	wantResult(t, r, err, Done, 0)
+	r, err = Rollback(context.Background(), "", resolveHere, editors, o)
+	wantResult(t, r, err, Done, 0)
+	wantPlaces(t, nft, odd, "a", "b")
+}
+
+// What the audit called rule 1, 2 and 4 of a legacy chain is called so here, too.
+func TestLegacyPlacesAreThoseOfTheAudit(t *testing.T) {
+	legacy := newKernel("x_tables", map[string][]string{legacyNat: {"a", "b", "c", "d"}})
+	rows := []host.Redirect{row("1", "x_tables", nat, "a", 1), row("2", "x_tables", nat, "b", 2), row("4", "x_tables", nat, "d", 4)}
+	o, editors := options(t), []change.Editor{legacy}
+	r, err := Run(context.Background(), rows, nil, here(), editors, o)
+	wantResult(t, r, err, Done, 0)
+	b, err := Rollback(context.Background(), "", resolveHere, editors, o)
+	wantResult(t, b, err, Done, 0)
+	for _, steps := range [][]Step{r.Steps, b.Steps} {
+		for _, s := range steps {
+			if s.Object != "legacy ip nat PREROUTING "+s.IDs[0] {
+				t.Errorf("%s is called %s", s.IDs[0], s.Object)
+			}
+		}
+	}
+}

@@ -218,5 +218,5 @@ func (s *Store) Continue(c *Change) (*Journal, error) {
 		f.Close()
 		return nil, fmt.Errorf("continuing change %s: %w%s", c.ID, err, s.hint(err))
 	}
-	return &Journal{file: f, of: c.ID, seq: len(c.Entries), sum: c.sum}, nil
+	return &Journal{file: f, of: c.ID, seq: len(c.Entries), sum: c.sum, size: c.length}, nil
 }

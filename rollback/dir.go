@@ -65,7 +65,14 @@ func (d *dir) ensure(name string) (*dir, error) {
 	if errors.Is(err, fs.ErrExist) {
 		return d.sub(name)
 	}
-	return s, err
+	if err != nil {
+		return nil, err
+	}
+	if err := d.sync(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
 }
 
 // open opens a file inside with mode 0600 where it is made. It must be a

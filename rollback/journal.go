@@ -63,6 +63,7 @@ type Journal struct {
 	of   string // id of the change
 	seq  int
 	sum  string
+	size int64 // bytes of whole lines
 }
 
 // Begin writes a plan and starts its journal. The caller holds the lock.
@@ -142,13 +143,16 @@ func (j *Journal) Write(e Entry) error {
 	if err != nil {
 		return err
 	}
-	if _, err = j.file.Write(append(text, '\n')); err == nil {
+	text = append(text, '\n')
+	if _, err = j.file.Write(text); err == nil {
 		err = j.file.Sync()
 	}
 	if err != nil {
+		// Half a line must not stand before the next one.
+		err = errors.Join(err, j.file.Truncate(j.size))
 		return fmt.Errorf("writing %q to the journal of change %s: %w", e.Event, j.of, err)
 	}
-	j.seq, j.sum = next.Seq, next.Sum
+	j.seq, j.sum, j.size = next.Seq, next.Sum, j.size+int64(len(text))
 	return nil
 }
 
@@ -159,9 +163,5 @@ func chain(before string, entry []byte) string {
 
 // Close closes the journal and gives back what it claimed and did not use.
 func (j *Journal) Close() error {
-	info, err := j.file.Stat()
-	if err == nil {
-		err = j.file.Truncate(info.Size())
-	}
-	return errors.Join(err, j.file.Close())
+	return errors.Join(j.file.Truncate(j.size), j.file.Close())
 }

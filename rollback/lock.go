@@ -43,7 +43,7 @@ type lockHolder struct {
 func (s *Store) Lock(now time.Time) (*Lock, error) {
 	f, err := s.root.open(lockName, unix.O_RDWR|unix.O_CREAT)
 	if err != nil {
-		return nil, fmt.Errorf("taking the lock: %w", err)
+		return nil, fmt.Errorf("taking the lock: %w%s", err, s.hint(err))
 	}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
@@ -53,7 +53,7 @@ func (s *Store) Lock(now time.Time) (*Lock, error) {
 	}
 	if err != nil {
 		f.Close()
-		return nil, err
+		return nil, fmt.Errorf("taking the lock: %w%s", err, s.hint(err))
 	}
 	return &Lock{f}, nil
 }

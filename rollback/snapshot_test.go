@@ -199,6 +199,33 @@ func TestDiskThatFillsUpBetweenIntendAndDone(t *testing.T) {
 	})
 }
 
+func TestHalfALineIsTakenBack(t *testing.T) {
+	onTmpfs(t, "256k", func(path string) {
+		s, err := Create(path + "/state")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer s.Close()
+		j, err := s.Begin(somePlan(t, someID), noon)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer j.Close()
+		err = j.Write(Entry{Event: FailedWith, Group: -1, Why: strings.Repeat("x", 1<<20)})
+		if !errors.Is(err, unix.ENOSPC) {
+			t.Errorf("got %v", err)
+		}
+		if err := j.Write(Entry{Event: RolledBack, Group: -1}); err != nil {
+			t.Error(err)
+		}
+		if c, err := s.Newest(); err != nil || c.Torn || len(c.Entries) != 2 || !c.IsRolledBack() {
+			t.Errorf("%+v %v", c, err)
+		}
+	})
+}
+
 func TestReadOnlyDisk(t *testing.T) {
 	onTmpfs(t, "256k", func(path string) {
 		s, err := Create(path + "/state")
@@ -220,8 +247,8 @@ func TestReadOnlyDisk(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		}
-		if !strings.Contains(createErr.Error(), "--state-dir") {
-			t.Error(createErr)
+		if !strings.Contains(createErr.Error(), "--state-dir") || !strings.Contains(lockErr.Error(), "--state-dir") {
+			t.Error(createErr, lockErr)
 		}
 	})
 }
