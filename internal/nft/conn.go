@@ -141,14 +141,16 @@ func (c *Conn) Receive() ([]byte, error) {
 }
 
 // ReceiveNow is Receive without waiting: nil where nothing is there. The kernel
-// answers a message before sending it returns, so after Send that means: no more.
+// answers a message before sending it returns, so after Send that means: no
+// more. It works past the end of the context: what was committed must be known.
 func (c *Conn) ReceiveNow() ([]byte, error) {
 	var n int
 	var got error
 	room := c.room()
-	err := c.raw.Read(func(fd uintptr) bool {
-		n, _, got = unix.Recvfrom(int(fd), room, unix.MSG_TRUNC|unix.MSG_DONTWAIT)
-		return got != unix.EINTR
+	err := c.raw.Control(func(fd uintptr) {
+		for got = unix.EINTR; got == unix.EINTR; {
+			n, _, got = unix.Recvfrom(int(fd), room, unix.MSG_TRUNC|unix.MSG_DONTWAIT)
+		}
 	})
 	if err == nil && got == unix.EAGAIN {
 		return nil, nil

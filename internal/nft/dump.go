@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,8 +17,8 @@ type Options struct {
 }
 
 // attempts bounds how often a reading that was overtaken by a change starts
-// again. Each attempt waits longer, so that a burst of changes can end.
-const attempts = 12
+// again. Each begins when a commit has just ended, which is the best time.
+const attempts = 20
 
 // errOvertaken says that the rules changed while they were read.
 var errOvertaken = errors.New("the rules changed meanwhile")
@@ -31,7 +30,7 @@ func Read(ctx context.Context, o Options) (*Dump, error) {
 	if !Loaded() {
 		return &Dump{}, nil
 	}
-	for n := range attempts {
+	for range attempts {
 		d, err := readOnce(ctx, o)
 		switch {
 		case err == nil:
@@ -41,22 +40,11 @@ func Read(ctx context.Context, o Options) (*Dump, error) {
 		case !errors.Is(err, errOvertaken):
 			return nil, fmt.Errorf("reading nf_tables: %w", err)
 		}
-		if err := pause(ctx, time.Duration(n)*5*time.Millisecond); err != nil {
+		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("reading nf_tables: %w", err)
 		}
 	}
 	return nil, fmt.Errorf("reading nf_tables: the rules kept changing during %d attempts; find who changes them with `nft monitor` and try again", attempts)
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 func readOnce(ctx context.Context, o Options) (*Dump, error) {
@@ -65,7 +53,7 @@ func readOnce(ctx context.Context, o Options) (*Dump, error) {
 		return nil, err
 	}
 	defer c.Close()
-	before, err := c.generation()
+	generation, err := c.quiet()
 	if err != nil {
 		return nil, err
 	}
@@ -73,15 +61,8 @@ func readOnce(ctx context.Context, o Options) (*Dump, error) {
 	if err := r.readAll(ctx, o); err != nil {
 		return nil, err
 	}
-	after, err := c.generation()
-	if err != nil {
-		return nil, err
-	}
-	if before.ID != after.ID {
-		return nil, errOvertaken
-	}
-	r.dump.Generation = after.ID
-	return r.dump, nil
+	r.dump.Generation = generation
+	return r.dump, c.still(generation)
 }
 
 // readAll reads what holds other things before the things in it.

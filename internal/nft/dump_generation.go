@@ -103,3 +103,48 @@ func ParseGeneration(attrs []byte) (*GenInfo, error) {
 	})
 	return g, during(err, "generation")
 }
+
+const batchGenID = 1 // NFNL_BATCH_GENID, include/uapi/linux/netfilter/nfnetlink.h
+
+// quiet waits until no commit is going on and gives the generation then.
+func (c *Conn) quiet() (uint32, error) {
+	for range attempts {
+		g, err := c.generation()
+		if err != nil {
+			return 0, err
+		}
+		if err := c.still(g.ID); err != errOvertaken {
+			return g.ID, err
+		}
+	}
+	return 0, errOvertaken
+}
+
+// still makes sure that the generation is the given one and that no commit is
+// going on. To ask for the generation is not enough: a commit shows its rules
+// some time before it counts (seen on 6.18: dumps of two generations between two
+// equal answers). So it begins a batch for that generation, which waits for any
+// commit to end and is refused where the generation is another (ERESTART), and
+// sends nothing in it: a batch without its end changes nothing.
+func (c *Conn) still(generation uint32) error {
+	guard := AppendU32(nil, batchGenID, generation)
+	seq := c.NextSeq()
+	begin := AppendMessage(nil, unix.NFNL_MSG_BATCH_BEGIN, 0, seq, unix.AF_UNSPEC, unix.NFNL_SUBSYS_NFTABLES, guard)
+	if err := c.Send(begin); err != nil {
+		return err
+	}
+	datagram, err := c.ReceiveNow()
+	if err != nil {
+		return err
+	}
+	return Messages(datagram, func(m Message) error {
+		switch errno := AckErrno(m); {
+		case m.Seq != seq || m.Type != unix.NLMSG_ERROR || errno == 0:
+			return nil
+		case errno == unix.ERESTART:
+			return errOvertaken
+		default:
+			return errno
+		}
+	})
+}

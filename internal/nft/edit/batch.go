@@ -20,6 +20,10 @@ type batch struct {
 	sets   map[*nft.Set]*setModel
 	names  map[*tableView]map[string]bool // of anonymous sets and chains in use
 	ipsets *ipsets
+	// proof is true of a batch that is not to be committed. The kernel looks for
+	// a rule by walking the chain, so to name a place is what costs; and whether
+	// a rule would be taken does not depend on its place.
+	proof bool
 
 	messages []byte
 	seq      uint32

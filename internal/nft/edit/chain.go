@@ -29,6 +29,7 @@ type chainModel struct {
 	slots    []slot
 	adds     []*pending
 	dead     map[int]bool
+	deleted  int // how many deletions the batch holds
 	byHandle map[uint64]int
 	byPrint  map[string][]int
 }
@@ -127,10 +128,18 @@ func (p *phase) rule(s *step) {
 	m.slots[i] = slot{print: s.After.Fingerprint, pending: &pending{s, s.After}}
 }
 
+// proofs is how many deletions in one chain a proof tries. The rest differ from
+// them only in the handle, which was read at the generation that guards the batch.
+const proofs = 500
+
 // delete adds the message that deletes a rule. Its anonymous sets and chains
 // go with it, so that their names are free again.
 func (b *batch) delete(number int, m *chainModel, i int) {
 	s, t := m.slots[i], m.view.table
+	names := m.names(s)
+	if m.deleted++; b.proof && m.deleted > proofs && len(names) == 0 {
+		return
+	}
 	attrs := nft.AppendText(nil, unix.NFTA_RULE_TABLE, t.Name)
 	attrs = nft.AppendText(attrs, unix.NFTA_RULE_CHAIN, m.view.Name)
 	if s.handle != 0 {
@@ -139,14 +148,18 @@ func (b *batch) delete(number int, m *chainModel, i int) {
 		attrs = nft.AppendU32(attrs, unix.NFTA_RULE_ID, s.id)
 	}
 	b.add(number, unix.NFT_MSG_DELRULE, 0, t.Family, attrs)
-	names := s.names
-	if s.rule != nil {
-		all, _ := t.collect(s.rule, cut{})
-		names = all.names()
-	}
 	for _, name := range names {
 		delete(b.used(t), name)
 	}
+}
+
+// names are those of the anonymous sets and chains of a rule.
+func (m *chainModel) names(s slot) []string {
+	if s.rule == nil {
+		return s.names
+	}
+	all, _ := m.view.table.collect(s.rule, cut{})
+	return all.names()
 }
 
 func (b belongings) names() []string {
@@ -193,13 +206,37 @@ func (b *batch) make(m *chainModel) {
 		}
 	}
 	for i := range m.slots {
-		if m.slots[i].pending == nil {
-			continue
+		if m.slots[i].pending != nil {
+			b.restore(m.view, &m.slots[i], b.spotFor(m, i, anchors[i]))
 		}
-		var before *slot
-		if anchors[i] >= 0 {
-			before = &m.slots[anchors[i]]
-		}
-		b.restore(m.view, &m.slots[i], before)
 	}
+}
+
+// spotFor names the place of a rule before its anchor. The kernel walks the
+// chain to find a handle, and the batch to find a rule that the batch has made:
+// after one of those is the shorter way where many rules come side by side.
+func (b *batch) spotFor(m *chainModel, i, anchor int) spot {
+	switch {
+	case b.proof || anchor < 0:
+		return spot{}
+	case i > 0 && m.slots[i-1].id != 0 && int(b.seq) < anchor:
+		return spot{after: &m.slots[i-1]}
+	}
+	return spot{before: &m.slots[anchor]}
+}
+
+// spot is a place in a chain: before or after a rule, or at the end.
+type spot struct{ before, after *slot }
+
+// attrs gives the attributes and flags that say it.
+func (s spot) attrs() ([]byte, uint16) {
+	switch {
+	case s.before != nil && s.before.handle != 0:
+		return nft.AppendU64(nil, unix.NFTA_RULE_POSITION, s.before.handle), unix.NLM_F_CREATE
+	case s.before != nil:
+		return nft.AppendU32(nil, rulePositionID, s.before.id), unix.NLM_F_CREATE
+	case s.after != nil:
+		return nft.AppendU32(nil, rulePositionID, s.after.id), unix.NLM_F_CREATE | unix.NLM_F_APPEND
+	}
+	return nil, unix.NLM_F_CREATE | unix.NLM_F_APPEND
 }

@@ -43,6 +43,7 @@ func check(ctx context.Context, steps []change.Step) (map[int]string, error) {
 		return nil, err
 	}
 	b := newBatch(ctx, v)
+	b.proof = true
 	if err := b.apply(numbered(steps)); err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ type fileReader struct {
 	table   *nft.Table
 	chain   *nft.Chain
 	set     *nft.Set
+	stage   int
 	records uint32
 	ended   bool
 }
@@ -28,10 +29,17 @@ func (r *fileReader) take(kind, family byte, payload []byte) error {
 	if inTable && (r.table == nil || family != r.table.Family) || (kind == 'G' || kind == 'Z') && family != 0 {
 		return errMisplaced
 	}
+	if inTable && stages[kind] < r.stage {
+		return errMisplaced
+	}
+	r.stage = stages[kind]
 	err := r.add(kind, family, payload)
 	r.records++
 	return err
 }
+
+// stages is the order of records in a table.
+var stages = map[byte]int{'C': 1, 'R': 1, 'S': 2, 'E': 2, 'O': 3}
 
 func (r *fileReader) add(kind, family byte, payload []byte) error {
 	switch kind {

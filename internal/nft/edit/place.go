@@ -59,12 +59,21 @@ func printAt(all []slot, i int) string {
 	return all[i].print
 }
 
-// byNeighbours looks for the neighbours, last rule first: the rule after each
-// is there then, if it is to be there at all.
+// byNeighbours looks for the neighbours: first, last rule first, because the
+// rule after each is there then if it is to be there at all; then for what is
+// left, first rule first, likewise for the rule before it.
 func byNeighbours(left []slot, adds []*pending) ([]slot, []string) {
-	var notes []string
+	var lost []*pending
 	for i, p := range slices.Backward(adds) {
-		at, found := spot(left, p, i)
+		if at, found := nearest(left, p, i); found {
+			left = slices.Insert(left, at, toCome(p))
+		} else {
+			lost = append(lost, p)
+		}
+	}
+	var notes []string
+	for _, p := range slices.Backward(lost) {
+		at, found := nearest(left, p, 0)
 		if !found {
 			notes = append(notes, fmt.Sprintf("%s was put at place %d: the rules that it stood between are gone", objectName(p.object), at+1))
 		}
@@ -73,11 +82,11 @@ func byNeighbours(left []slot, adds []*pending) ([]slot, []string) {
 	return left, notes
 }
 
-// spot is where a rule goes: between its neighbours, else before the one that
+// nearest is where a rule goes: between its neighbours, else before the one that
 // followed it, else after the one before it, else at its number. Of several
 // like places it is the one nearest to its number; below is how many rules that
 // stood before it are still to come.
-func spot(all []slot, p *pending, below int) (at int, found bool) {
+func nearest(all []slot, p *pending, below int) (at int, found bool) {
 	place := p.step.Place
 	want := min(max(place.Index-1-below, 0), len(all))
 	best, bestScore := want, 0
@@ -99,7 +108,7 @@ func spot(all []slot, p *pending, below int) (at int, found bool) {
 	case place.Next == "" && place.Prev == "":
 		return want, true // it stood alone
 	case place.Next == "":
-		return len(all), len(all) == want
+		return len(all), false
 	}
 	return want, false
 }

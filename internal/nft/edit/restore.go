@@ -19,28 +19,20 @@ const (
 )
 
 // restore adds the messages that make the pending rule of a slot, with all
-// that belongs to it, before another rule of its chain or at the end.
-func (b *batch) restore(c *chainView, s *slot, before *slot) {
+// that belongs to it.
+func (b *batch) restore(c *chainView, s *slot, at spot) {
 	number, o := s.pending.step.number, s.pending.object
 	r, err := b.renames(c.table, o)
 	if err != nil {
 		b.leave(number, "%s cannot be put back: %s", objectName(o), err)
-		*s = slot{print: s.print, pending: s.pending}
-		return
+		return // it stays pending: nothing is placed beside it
 	}
 	b.restoreParts(number, c.table, o.Parts, r)
 	attrs := ruleAttrs(c.table, c.Name, o.Raw, r)
 	s.id, s.pending, s.names = b.id(), nil, r.made
 	attrs = nft.AppendU32(attrs, unix.NFTA_RULE_ID, s.id)
-	flags := uint16(unix.NLM_F_CREATE)
-	switch {
-	case before == nil:
-		flags |= unix.NLM_F_APPEND
-	case before.handle != 0:
-		attrs = nft.AppendU64(attrs, unix.NFTA_RULE_POSITION, before.handle)
-	default:
-		attrs = nft.AppendU32(attrs, rulePositionID, before.id)
-	}
+	position, flags := at.attrs()
+	attrs = append(attrs, position...)
 	b.add(number, unix.NFT_MSG_NEWRULE, flags, c.table.Family, attrs)
 }
 
@@ -73,7 +65,7 @@ func ruleAttrs(t *tableView, chain string, raw []byte, r renames) []byte {
 	exprs := nft.Find(raw, unix.NFTA_RULE_EXPRESSIONS)
 	attrs := nft.AppendText(nil, unix.NFTA_RULE_TABLE, t.Name)
 	attrs = nft.AppendText(attrs, unix.NFTA_RULE_CHAIN, chain)
-	attrs = nft.AppendNest(attrs, unix.NFTA_RULE_EXPRESSIONS, r.expressions(exprs))
+	attrs = nft.AppendNest(attrs, unix.NFTA_RULE_EXPRESSIONS, acceptable(r.expressions(exprs)))
 	if userdata := nft.Find(raw, unix.NFTA_RULE_USERDATA); len(userdata) > 0 {
 		attrs = nft.AppendAttr(attrs, unix.NFTA_RULE_USERDATA, userdata)
 	}

@@ -171,6 +171,9 @@ table ip t {
 		tcp dport { 1000, 2000 } meta mark set 7 counter packets 3 bytes 4
 		tcp dport 3129 tproxy to 127.0.0.1:3129 accept
 		ip daddr set 10.9.9.9
+		tcp flags syn tcp option maxseg size set 1400
+		osf name "Linux" accept
+		osf ttl skip version "Linux:3.0" accept
 		limit rate 5/second burst 7 packets accept
 		quota over 100 mbytes drop
 		quota 500 bytes used 20 bytes accept

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/natwarden/natwarden/internal/change"
 	"github.com/natwarden/natwarden/internal/host"
 	"github.com/natwarden/natwarden/internal/nft"
@@ -95,27 +93,9 @@ func untouchable(t *tableView, r *nft.Rule, ref host.Ref) string {
 	if ref.Set != "" && !ref.Anonymous {
 		return "" // the rule stays
 	}
-	if name := oneWay(r.Exprs); name != "" {
-		return fmt.Sprintf("the kernel does not take the rule's %s expression back as it gives it out", name)
-	}
 	for _, u := range uses(r.Exprs) {
 		if u.inverted && u.set == ref.Set && ref.Set != "" {
 			return "the rule acts on what is not in its set: it would act on more without the element"
-		}
-	}
-	return ""
-}
-
-// oneWay names the expression of a rule that the kernel lists in another form
-// than it accepts: osf, and "tcp option maxseg size set".
-func oneWay(exprs []byte) string {
-	list, _ := nft.Expressions(exprs)
-	for _, e := range list {
-		switch {
-		case e.Name == "osf":
-			return "osf"
-		case e.Name == "exthdr" && nft.Find(e.Data, unix.NFTA_EXTHDR_SREG) != nil:
-			return "\"tcp option set\""
 		}
 	}
 	return ""
