@@ -101,17 +101,18 @@ func ParseAddrs(text string) (Addrs, error) {
 		return nil, nil
 	}
 	list, not := strings.CutPrefix(text, "!")
-	set := Nothing[netip.Addr]()
+	var ranges []Range[netip.Addr]
 	for _, part := range strings.Split(list, ",") {
 		r, err := parseAddrRange(strings.TrimSpace(part))
 		if err != nil {
 			return Nothing[netip.Addr](), err
 		}
-		if len(set) > 0 && set[0].Lo.Is4() != r.Lo.Is4() {
+		if len(ranges) > 0 && ranges[0].Lo.Is4() != r.Lo.Is4() {
 			return Nothing[netip.Addr](), fmt.Errorf("%q mixes IPv4 and IPv6: write one entry for each", text)
 		}
-		set = set.Union(Of(r))
+		ranges = append(ranges, r)
 	}
+	set := Of(ranges...)
 	if not {
 		return NotAddrs(set), nil
 	}

@@ -68,14 +68,15 @@ func ParsePorts(text string) (Ports, error) {
 		return nil, nil
 	}
 	list, not := strings.CutPrefix(text, "!")
-	set := Nothing[Port]()
+	var ranges []Range[Port]
 	for _, part := range strings.Split(list, ",") {
 		r, err := parsePortRange(strings.TrimSpace(part))
 		if err != nil {
 			return Nothing[Port](), err
 		}
-		set = set.Union(Of(r))
+		ranges = append(ranges, r)
 	}
+	set := Of(ranges...)
 	if not {
 		return NotPorts(set), nil
 	}

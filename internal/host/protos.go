@@ -123,14 +123,15 @@ func ParseProtos(text string) (Protos, error) {
 		return nil, nil
 	}
 	list, not := strings.CutPrefix(text, "!")
-	set := Nothing[Proto]()
+	var ranges []Range[Proto]
 	for _, word := range strings.Split(list, ",") {
 		r, err := parseProto(strings.TrimSpace(word))
 		if err != nil {
 			return Nothing[Proto](), err
 		}
-		set = set.Union(Of(r))
+		ranges = append(ranges, r)
 	}
+	set := Of(ranges...)
 	if not {
 		return NotProtos(set), nil
 	}

@@ -123,7 +123,8 @@ func (s Set[T]) Union(o Set[T]) Set[T] {
 	if s == nil || o == nil {
 		return nil
 	}
-	return slices.Concat(Set[T]{}, s, o).canonical()
+	out := make(Set[T], 0, len(s)+len(o)) // not slices.Concat: of two empty sets it makes nil, which is everything
+	return append(append(out, s...), o...).canonical()
 }
 
 // Equal says whether both sets hold the same points.

@@ -15,6 +15,7 @@ type Target struct {
 	// nft "prefix to"); it is then written with its length, even for a single address.
 	Prefix         bool
 	PortLo, PortHi uint16 // 0, 0: the port is kept
+	ToZero         bool   // the port becomes 0, at which nobody can listen
 	Base           uint16 // shifted ranges: the first original port (iptables "80-81/9000"); 0 for none
 	Dev            string // an interface: frames or packets are handed to it
 	Unix           string // a unix socket
@@ -36,17 +37,19 @@ func (t Target) String() string {
 		return "dev:" + t.Dev
 	case t.Unix != "":
 		return "unix:" + t.Unix
-	case !t.Lo.IsValid() && t.PortLo == 0 && t.PortHi == 0:
+	case !t.Lo.IsValid() && t.keepsPort():
 		return ":*"
 	case !t.Lo.IsValid():
 		return ":" + t.portText()
-	case t.PortLo == 0 && t.PortHi == 0:
+	case t.keepsPort():
 		return t.addrText()
 	case t.Lo.Is4():
 		return t.addrText() + ":" + t.portText()
 	}
 	return t.bracketed() + ":" + t.portText()
 }
+
+func (t Target) keepsPort() bool { return t.PortLo == 0 && t.PortHi == 0 && !t.ToZero }
 
 func (t Target) addrText() string {
 	if t.Prefix {
@@ -101,10 +104,10 @@ func ParseTarget(text string) (Target, error) {
 		}
 		t.Lo, t.Hi, t.Prefix = r.Lo, r.Hi, strings.Contains(addr, "/")
 	}
+	if text == "" || strings.HasSuffix(text, ":") && strings.Count(text, ":") == 1 || strings.HasPrefix(text, "[") && !strings.Contains(text, "]") {
+		return Target{}, bad
+	}
 	if port == "" || port == "*" && addr == "" {
-		if text == "" {
-			return Target{}, bad
-		}
 		return t, nil
 	}
 	if err := t.parsePort(port); err != nil {
@@ -131,6 +134,10 @@ func splitTarget(text string) (addr, port string) {
 
 func (t *Target) parsePort(text string) error {
 	ports, base, shifted := strings.Cut(text, "/")
+	if ports == "0" && !shifted {
+		t.ToZero = true
+		return nil
+	}
 	r, err := parsePortRange(ports)
 	if err != nil || r.Lo == 0 {
 		return fmt.Errorf("%q is no port", text)

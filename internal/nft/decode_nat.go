@@ -218,6 +218,7 @@ func target(addr, port [][]byte) host.Target {
 	}
 	if len(port) > 0 && len(port[0]) >= 2 {
 		t.PortLo, t.PortHi = small(port[0][:2]), small(port[len(port)-1][:2])
+		t.ToZero = t.PortLo == 0 && t.PortHi == 0
 	}
 	return t
 }

@@ -69,6 +69,7 @@ func (r natRange) target() (t host.Target) {
 	}
 	if r.flags&natPorts != 0 {
 		t.PortLo, t.PortHi = r.portLo, r.portHi
+		t.ToZero = r.portLo == 0 && r.portHi == 0
 	}
 	if r.flags&natOffset != 0 {
 		t.Base = r.base
@@ -85,8 +86,8 @@ func (r natRange) doubt() string {
 		return "its address range runs backwards"
 	case r.flags&natPorts != 0 && r.portHi < r.portLo:
 		return "its port range runs backwards"
-	case r.flags&natPorts != 0 && r.portLo == 0:
-		return "it translates to port 0"
+	case r.flags&natPorts != 0 && r.portLo == 0 && r.portHi != 0:
+		return "its port range starts at 0"
 	}
 	return ""
 }
@@ -118,7 +119,7 @@ func (r natRange) options(o *options) *options {
 // natTo writes what iptables-save prints behind --to-destination.
 func (r natRange) natTo() string {
 	t := r.target()
-	if t.Local() && t.PortLo == 0 && t.PortHi == 0 {
+	if t.Local() && t.PortLo == 0 && t.PortHi == 0 && !t.ToZero {
 		return ""
 	}
 	if t.Lo.Is6() && t.Lo != t.Hi && t.PortLo != 0 { // "[LO-HI]:PORT", unlike the report's "[LO]-[HI]:PORT"

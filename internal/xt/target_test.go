@@ -68,7 +68,7 @@ var targetCases = []struct {
 	{host.IP6, "DNAT", 2, range2(3, "fd00::10", "fd00::1f", 0, 80, 0, 80), "accept: dnat [fd00::10]-[fd00::1f]:80", "-j DNAT --to-destination [fd00::10-fd00::1f]:80"},
 	{host.IP, "DNAT", 2, range2(0x81, "10.0.5.1", "10.0.5.1"), "accept: dnat 10.0.5.1 unknown: nat flags 0x81 are unknown", "-j DNAT --to-destination 10.0.5.1"},
 	{host.IP, "DNAT", 2, range2(1, "10.0.5.9", "10.0.5.1"), "accept: dnat 10.0.5.9-10.0.5.1 unknown: its address range runs backwards", "-j DNAT --to-destination 10.0.5.9-10.0.5.1"},
-	{host.IP, "DNAT", 2, range2(3, "10.0.5.1", "10.0.5.1", 0, 0, 0, 0), "accept: dnat 10.0.5.1 unknown: it translates to port 0", "-j DNAT --to-destination 10.0.5.1"},
+	{host.IP, "DNAT", 2, range2(3, "10.0.5.1", "10.0.5.1", 0, 0, 0, 0), "accept: dnat 10.0.5.1:0", "-j DNAT --to-destination 10.0.5.1:0"},
 	{host.IP, "REDIRECT", 0, compat(0, "0.0.0.0", "0.0.0.0"), "accept: redirect :*", "-j REDIRECT"},
 	{host.IP, "REDIRECT", 0, compat(2, "0.0.0.0", "0.0.0.0", 0x0c, 0x38, 0x0c, 0x38), "accept: redirect :3128", "-j REDIRECT --to-ports 3128"},
 	{host.IP6, "REDIRECT", 0, range2(2, "::", "::", 0x0c, 0x38, 0x0c, 0x39)[:40], "accept: redirect :3128-3129", "-j REDIRECT --to-ports 3128-3129"},
