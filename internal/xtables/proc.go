@@ -30,12 +30,24 @@ func tableNames(file string) (names []string, loaded bool, err error) {
 
 // ebtablesInUse names the tables of ebtables-legacy that may hold rules. The
 // kernel lists them nowhere and creates the table that one asks for, so only
-// its modules can be looked at: a table's module is in use exactly while
-// some namespace has rules in it (do_replace_finish in net/bridge/netfilter/ebtables.c).
+// its modules can be looked at.
 func ebtablesInUse() []string {
+	modules, _ := os.ReadFile("/proc/modules") // absent in a kernel without modules
+	used := modulesInUse(string(modules))
+	var name unix.Utsname
+	if unix.Uname(&name) != nil {
+		return used
+	}
+	builtin, _ := os.ReadFile("/lib/modules/" + unix.ByteSliceToString(name.Release[:]) + "/modules.builtin")
+	return append(used, builtinTables(string(builtin))...)
+}
+
+// modulesInUse names the tables whose modules are in use, as /proc/modules
+// tells: that is so exactly while some namespace has rules in the table
+// (do_replace_finish in net/bridge/netfilter/ebtables.c).
+func modulesInUse(modules string) []string {
 	var used []string
-	modules, _ := os.ReadFile("/proc/modules")
-	for line := range strings.Lines(string(modules)) {
+	for line := range strings.Lines(modules) {
 		fields := strings.Fields(line)
 		if len(fields) < 3 || !strings.HasPrefix(fields[0], "ebtable_") {
 			continue
@@ -44,21 +56,16 @@ func ebtablesInUse() []string {
 			used = append(used, strings.TrimPrefix(fields[0], "ebtable_"))
 		}
 	}
-	return append(used, ebtablesBuiltin()...)
+	return used
 }
 
-// ebtablesBuiltin names the tables of ebtables-legacy that are part of the
-// kernel image, so that their use shows nowhere.
-func ebtablesBuiltin() []string {
-	var name unix.Utsname
-	if unix.Uname(&name) != nil {
-		return nil
-	}
-	list, _ := os.ReadFile("/lib/modules/" + unix.ByteSliceToString(name.Release[:]) + "/modules.builtin")
+// builtinTables names the tables that are part of the kernel image, as
+// modules.builtin tells. Their use shows nowhere.
+func builtinTables(list string) []string {
 	var tables []string
-	for line := range strings.Lines(string(list)) {
-		base := line[strings.LastIndexByte(line, '/')+1:]
-		if table, ok := strings.CutPrefix(strings.TrimSpace(base), "ebtable_"); ok {
+	for line := range strings.Lines(list) {
+		base := strings.TrimSpace(line[strings.LastIndexByte(line, '/')+1:])
+		if table, ok := strings.CutPrefix(base, "ebtable_"); ok {
 			table, _, _ = strings.Cut(table, ".")
 			tables = append(tables, table)
 		}

@@ -128,3 +128,30 @@ func TestReadingCreatesNoTable(t *testing.T) {
 		t.Errorf("want table raw without rules, got %+v", d.Tables)
 	}
 }
+
+// Chains may have any name; each is one word of one line.
+func TestHostileNamesStayOneWord(t *testing.T) {
+	s := labtest.New(t, "iptables-legacy")
+	names := []string{`q"uo\\te`, "bell\x07\x1b[31m", "ü~$(id)", "\u202ebidi\xff", strings.Repeat("x", 28)}
+	for _, name := range names {
+		s.MustRun(t, "", "iptables-legacy", "-N", name)
+		s.MustRun(t, "", "iptables-legacy", "-A", "INPUT", "-j", name, "-m", "comment", "--comment", name+"\nCOMMIT")
+	}
+	text := xtables.Text(read(t, s), xt.Env{})
+	save, err := xtables.ParseSave(strings.NewReader(text), "text")
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	if i := strings.IndexFunc(text, func(r rune) bool { return r < ' ' && r != '\n' }); i >= 0 {
+		t.Errorf("a control character in %q", text[i:])
+	}
+	rules := save.Tables[0].Rules
+	if len(save.Tables[0].Chains) != 3+len(names) || len(rules) != len(names) {
+		t.Fatalf("chains or rules are missing:\n%s", text)
+	}
+	for i, r := range rules {
+		if target := r.Words[len(r.Words)-1].Text; !strings.ContainsAny(names[i], "\x07\u202e") && target != names[i] {
+			t.Errorf("the target is %q, want %q", target, names[i])
+		}
+	}
+}

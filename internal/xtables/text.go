@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // line appends the rule to b as iptables-legacy-save writes it (print_rule4
@@ -90,27 +91,28 @@ func protoName(number uint16) string {
 
 // Quote writes a word as iptables-save does (xtables_save_string): as it is
 // where it has only harmless characters, else in double quotes, with a
-// backslash before quotes and backslashes. Control characters, which
-// iptables-save would print raw, become \xNN text: a rule is one line.
+// backslash before quotes and backslashes. What cannot be printed, which
+// iptables-save would print raw, becomes the text \xNN: a rule is one line.
 func Quote(word string) string {
 	if word != "" && strings.IndexFunc(word, isHarmful) < 0 {
 		return word
 	}
-	var b strings.Builder
-	b.WriteByte('"')
-	for i := range len(word) {
-		switch c := word[i]; {
-		case c == '"' || c == '\\' || c == '\'':
-			b.WriteByte('\\')
-			b.WriteByte(c)
-		case c < ' ' || c == 0x7f:
-			fmt.Fprintf(&b, `\\x%02x`, c)
+	b := []byte{'"'}
+	for len(word) > 0 {
+		r, n := utf8.DecodeRuneInString(word)
+		switch {
+		case r == '"' || r == '\\' || r == '\'':
+			b = append(b, '\\', word[0])
+		case r == utf8.RuneError && n == 1 || !strconv.IsPrint(r):
+			for _, c := range []byte(word[:n]) {
+				b = fmt.Appendf(b, `\\x%02x`, c)
+			}
 		default:
-			b.WriteByte(c)
+			b = append(b, word[:n]...)
 		}
+		word = word[n:]
 	}
-	b.WriteByte('"')
-	return b.String()
+	return string(append(b, '"'))
 }
 
 func isHarmful(r rune) bool {
