@@ -65,8 +65,9 @@ func (a *answer) addSmall(p piece, v *value, t test) bool {
 	if (t.op == opEq || t.op == opNeq) && len(t.lo) >= p.from+p.n {
 		mask, want, ok := p.masks(v, t.lo)
 		k, w := small(mask[:p.full]), small(want[:p.full])
+		before := len(a.small)
 		a.small = appendMasked(a.small, bitTest{k, w, top, t.op == opNeq, ok})
-		return true
+		return len(a.small)-before <= maxRanges
 	}
 	if !p.whole() || !v.plain() || len(t.lo) < p.from+p.n {
 		return false
@@ -95,6 +96,10 @@ func small(b []byte) uint16 {
 	}
 	return binary.BigEndian.Uint16(b)
 }
+
+// maxRanges bounds the ranges that one masked comparison gives ("the last bit is
+// set" gives 32,768); beyond it stands in words.
+const maxRanges = 64
 
 // bounds turns an order into an interval of numbers.
 func bounds(t test, p piece) (lo, hi uint16, ok bool) {
@@ -134,7 +139,8 @@ func appendMasked(out []host.Range[host.Port], t bitTest) []host.Range[host.Port
 		return appendBlock(out, t, t.want|free)
 	}
 	start := -1
-	for n := 0; n <= int(t.top)+1; n++ {
+	before := len(out)
+	for n := 0; n <= int(t.top)+1 && len(out)-before <= maxRanges; n++ {
 		switch in := t.holds(n); {
 		case in && start < 0:
 			start = n

@@ -109,6 +109,10 @@ func (m *machine) narrow(s *state, v *value, t test) {
 		if !t.holds(v.data) {
 			s.kill(contradiction)
 		}
+	case v.kind == number && v.mod <= 1:
+		if !t.holds(v.numberBytes(v.offset)) { // it is the same number each time
+			s.kill(contradiction)
+		}
 	case v.kind == loaded && v.place == fromMeta && v.key == metaTime:
 		m.narrowTime(s, v, t)
 	case v.kind == loaded && m.narrowSets(s, v, t):

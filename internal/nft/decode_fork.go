@@ -79,11 +79,18 @@ func (m *machine) takeElement(s *state, l look, e *element, parts []keyPart) {
 }
 
 func (m *machine) narrowElement(s *state, p *keyPart, t test) {
-	if p.value.kind == loaded && p.value.place == fromMeta && p.value.key <= metaOifname && p.value.size == nameSize &&
-		(p.value.key == metaIifname || p.value.key == metaOifname) && t.op == opIn {
+	if v := &p.value; v.kind == loaded && v.place == fromMeta && t.op == opIn && namesAnInterface(v.key) {
 		t = nameInterval(t)
 	}
 	m.narrow(s, &p.value, t)
+}
+
+func namesAnInterface(key uint16) bool {
+	switch key {
+	case metaIifname, metaOifname, metaBriIifname, metaBriOifname, metaSdifname:
+		return true
+	}
+	return false
 }
 
 // nameInterval turns the interval that stands for "eth*" back into a beginning.

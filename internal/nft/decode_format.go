@@ -39,6 +39,7 @@ const (
 	asICMP6
 	asTime
 	asDay
+	asLabel // a bit of the connection's labels
 	asHour
 )
 

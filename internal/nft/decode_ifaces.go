@@ -14,6 +14,9 @@ const nameSize = 16
 // addName knows equality of interface names. A comparison that stops before
 // the NUL takes every name with that beginning ("eth*").
 func (a *answer) addName(v *value, t test) bool {
+	if t.op == opIn {
+		t = nameInterval(t)
+	}
 	if t.op > opNeq || !v.plain() {
 		return false
 	}

@@ -21,7 +21,11 @@ func limitWords(f *fields) string {
 		unit = fmt.Sprintf("%d seconds", f.u64(2))
 	}
 	if f.u32(4) == 1 {
-		return fmt.Sprintf("limit rate %s%s/%s burst %s", over, byteCount(f.u64(1)), unit, byteCount(uint64(f.u32(3))))
+		words := fmt.Sprintf("limit rate %s%s/%s", over, byteCount(f.u64(1)), unit)
+		if f.u32(3) != 0 {
+			words += " burst " + byteCount(uint64(f.u32(3)))
+		}
+		return words
 	}
 	return fmt.Sprintf("limit rate %s%d/%s burst %d packets", over, f.u64(1), unit, f.u32(3))
 }

@@ -156,11 +156,22 @@ func (m *machine) doExthdr(f *fields) {
 	v.format = asNumber
 	if f.u32(5)&1 != 0 {
 		v.format = asPresence
+	} else if name := tcpOptionParts[optionPart{kind, f.u32(3), f.u32(4)}]; op == 1 && name != "" {
+		v.words += " " + name
+		v.format = asDecimal
 	} else {
 		v.words += fmt.Sprintf(" @%d,%d", f.u32(3)*8, f.u32(4)*8)
 	}
 	m.putAll(f.u32(1), v)
 }
+
+// optionPart is a part of a TCP option: kind, offset and length in bytes.
+type optionPart struct {
+	kind    int
+	at, len uint32
+}
+
+var tcpOptionParts = map[optionPart]string{{2, 2, 2}: "size", {3, 2, 1}: "count", {8, 2, 4}: "tsval", {8, 6, 4}: "tsecr"}
 
 func optionName(op uint32, kind int) string {
 	known := map[int]string{2: "maxseg", 3: "window", 4: "sack-perm", 5: "sack", 8: "timestamp"}

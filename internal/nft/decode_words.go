@@ -171,6 +171,9 @@ func (m *machine) maskedWords(n named, v *value, t test) string {
 	if text, ok := prefixWords(n, v, t); ok {
 		return text
 	}
+	if bit, ok := oneBit(v.mask); ok && n.format == asLabel && t.op == opNeq && zero(t.lo) {
+		return n.name + " " + itoa(bit)
+	}
 	if n.format == asHostHex && !m.strict && (t.op == opEq || t.op == opNeq) && len(t.lo) == 4 && zero(v.xor) {
 		not := ""
 		if t.op == opNeq {
@@ -179,13 +182,17 @@ func (m *machine) maskedWords(n named, v *value, t test) string {
 		return fmt.Sprintf("%s %s%#x/%#x", n.name, not, hostNumber(t.lo, v.swap), hostNumber(v.mask, v.swap))
 	}
 	text := fmt.Sprintf("%s & %#x", n.name, v.mask)
-	if !zero(v.xor) {
-		text = fmt.Sprintf("(%s) ^ %#x", text, v.xor)
-	}
 	as := named{n.name, asNumber, 0}
-	if n.format == asHostHex {
+	switch n.format {
+	case asAddr:
+		text = n.name + " & " + addrText(v.mask)
+		as.format = asAddr
+	case asHostHex:
 		text = fmt.Sprintf("%s & %#x", n.name, hostNumber(v.mask, v.swap))
 		as.format = asHostHex
+	}
+	if !zero(v.xor) {
+		text = fmt.Sprintf("(%s) ^ %#x", text, v.xor)
 	}
 	word := testText(as, v, t)
 	if t.op == opEq {
@@ -208,6 +215,18 @@ func prefixWords(n named, v *value, t test) (string, bool) {
 	return n.name + op + netip.PrefixFrom(addr, length).String(), true
 }
 
+// oneBit numbers the only bit of a mask, as connection labels are numbered.
+func oneBit(mask []byte) (int, bool) {
+	bit, count := 0, 0
+	for i, b := range mask {
+		count += bits.OnesCount8(b)
+		if b != 0 {
+			bit = i*8 + bits.TrailingZeros8(b)
+		}
+	}
+	return bit, count == 1
+}
+
 // text writes one content of the value.
 func (n named) text(b []byte, swap bool) string {
 	if n.cutLow > 0 && len(b) <= 8 {
@@ -226,7 +245,7 @@ func (n named) rangeText(lo, hi []byte, swap bool) string {
 	}
 	if n.format == asName {
 		if t := nameInterval(test{lo: lo, hi: hi}); t.hi == nil {
-			return strings.TrimSpace(string(t.lo)) + "*"
+			return quoted(string(t.lo) + "*")
 		}
 	}
 	return n.text(lo, swap) + "-" + n.text(hi, swap)

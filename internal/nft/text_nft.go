@@ -53,12 +53,36 @@ func (w *textWriter) dynset(f *fields) string {
 	if set := w.m.t.sets[f.text(1)]; set != nil {
 		key = w.m.keyWords(w.state, f.u32(4), int(set.raw.KeyLen))
 	}
-	return name + " @" + f.text(1) + " { " + key + " }"
+	return name + " @" + f.text(1) + " { " + key + w.onElement(f) + " }"
+}
+
+// onElement writes the expressions that a dynamic element carries: one in
+// NFTA_DYNSET_EXPR, or a list.
+func (w *textWriter) onElement(f *fields) string {
+	exprs := f[10]
+	if f.has(7) {
+		exprs = AppendNest(nil, 1, f[7])
+	}
+	text := ""
+	eachExpr(exprs, func(name, data []byte) {
+		var inner fields
+		inner.read(data)
+		if say := onElements[string(name)]; say != nil {
+			text += " " + say(&inner)
+		}
+	})
+	return text
+}
+
+var onElements = map[string]func(*fields) string{
+	"limit": limitWords, "quota": quotaWords, "connlimit": connlimitWords,
+	"counter": func(*fields) string { return "counter" },
 }
 
 func (w *textWriter) objref(f *fields) string {
-	if f.has(4) {
-		return "object map @" + f.text(4)
+	if set := w.m.t.sets[f.text(4)]; f.has(4) && set != nil {
+		name := objectNames[min(int(set.raw.ObjType), len(objectNames)-1)]
+		return name + " name " + w.m.keyWords(w.state, f.u32(3), int(set.raw.KeyLen)) + " map @" + f.text(4)
 	}
 	name := "object"
 	if int(f.u32(1)) < len(objectNames) {
@@ -122,6 +146,9 @@ func (w *textWriter) to(uses []use) string {
 		return " to " + addr
 	case strings.Contains(addr, ":"):
 		addr = "[" + strings.ReplaceAll(addr, "-", "]-[") + "]"
+	}
+	if strings.Contains(addr, " map ") {
+		return " to " + addr + " : " + port
 	}
 	return " to " + addr + ":" + port
 }

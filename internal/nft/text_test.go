@@ -12,7 +12,7 @@ import (
 // TestTextLoadsAgain gives the text of each native rule back to nft, which must
 // take it and make a rule of it that decodes to the same branches.
 func TestTextLoadsAgain(t *testing.T) {
-	for _, name := range []string{"ip", "inet", "link"} {
+	for _, name := range []string{"ip", "inet", "link", "limits"} {
 		input, err := os.ReadFile("testdata/decode/" + name + ".nft")
 		if err != nil {
 			t.Fatal(err)
@@ -39,31 +39,39 @@ func reload(t *testing.T, s labtest.Space, table *host.Table, c *host.Chain, env
 	if c.Anonymous {
 		return
 	}
+	where := string(table.Family) + " " + table.Name + " " + c.Name
+	script := "flush chain " + where + "\n"
+	var want []*host.Rule
 	for _, r := range c.Rules {
-		if r.Text == "" || unloadable(r.Text) {
-			continue
+		if r.Text != "" && !unloadable(r.Text) {
+			script += "add rule " + where + " " + r.Text + "\n"
+			want = append(want, r)
 		}
-		where := string(table.Family) + " " + table.Name + " " + c.Name
-		s.MustRun(t, "flush chain "+where+"\nadd rule "+where+" "+r.Text+"\n", "nft", "-f", "-")
-		again := Decode(read(t, s, Options{}), env)
-		for _, t2 := range again.Tables {
-			for _, c2 := range t2.Chains {
-				if t2.Name == table.Name && c2.Name == c.Name {
-					sameRule(t, r, c2)
-				}
+	}
+	s.MustRun(t, script, "nft", "-f", "-")
+	for _, t2 := range Decode(read(t, s, Options{}), env).Tables {
+		for _, c2 := range t2.Chains {
+			if t2.Name != table.Name || c2.Name != c.Name {
+				continue
+			}
+			if len(c2.Rules) != len(want) {
+				t.Fatalf("%s: %d texts made %d rules", where, len(want), len(c2.Rules))
+			}
+			for i, r := range want {
+				sameRule(t, r, c2.Rules[i])
 			}
 		}
 	}
 }
 
-func sameRule(t *testing.T, want *host.Rule, c *host.Chain) {
+func sameRule(t *testing.T, want, made *host.Rule) {
 	t.Helper()
-	if len(c.Rules) != 1 || len(c.Rules[0].Branches) != len(want.Branches) {
+	if len(made.Branches) != len(want.Branches) {
 		t.Errorf("%s: made another rule", want.Text)
 		return
 	}
 	for i := range want.Branches {
-		got, wish := branchSummary(c.Rules[0], &c.Rules[0].Branches[i]), branchSummary(want, &want.Branches[i])
+		got, wish := branchSummary(made, &made.Branches[i]), branchSummary(want, &want.Branches[i])
 		if got != wish {
 			t.Errorf("%s:\n got %s\nwant %s", want.Text, got, wish)
 		}
