@@ -108,6 +108,8 @@ func (c *chooser) reachable(r *host.Redirect) bool {
 		return c.leave(r, noObject(r))
 	case !c.permitted(r):
 		return c.leave(r, fmt.Sprintf("--include %s ends it as well", includeFor(r.Mechanism)))
+	case !c.mayTouch(r.Ref.Backend):
+		return c.leave(r, "it is no rule: --include "+kindOf(r.Ref.Backend)+" ends it as well")
 	case !c.backends[r.Ref.Backend]:
 		return c.leave(r, "nothing here can change "+r.Ref.Backend)
 	}
@@ -133,6 +135,25 @@ func includeFor(mechanism string) string {
 func (c *chooser) permitted(r *host.Redirect) bool {
 	kind := includeFor(r.Mechanism)
 	return kind == "" || c.includes(kind)
+}
+
+// mayTouch says whether the user let remediation go beyond rules for it.
+func (c *chooser) mayTouch(backend string) bool {
+	kind := kindOf(backend)
+	return kind == "" || c.includes(kind)
+}
+
+// kindOf is the --include kind of a backend; "" for those that need none.
+func kindOf(backend string) string {
+	switch backend {
+	case "rtnetlink":
+		return "routes"
+	case "tc", "bpf":
+		return "bpf"
+	case "process":
+		return "processes"
+	}
+	return ""
 }
 
 func noObject(r *host.Redirect) string {

@@ -55,14 +55,12 @@ func describe(s change.Step) Step {
 }
 
 // where names the object: "ip nat PREROUTING handle 7", "legacy ip nat
-// PREROUTING 3", "ip nat @web"; in another namespace with its label before.
+// PREROUTING 3", "ip nat @web", "flow tcp …"; in another namespace with its label before.
 func where(s change.Step) string {
 	o := s.Object()
 	out := fmt.Sprintf("%s %s", o.Family, o.Table)
 	switch {
-	case o.Kind == "flow":
-		out = "flow " + o.Text
-	case o.Backend == rtnetlink:
+	case o.Kind != "rule" && o.Kind != "element": // a flow, a route, a unit: its text says which
 		out = o.Kind + " " + o.Text
 	case o.Kind == "element":
 		out += " @" + o.Set

@@ -32,6 +32,7 @@ type kernel struct {
 	worlds     int
 	unprovable map[string]string // fingerprint to reason
 	refusals   map[string]string // fingerprint to reason
+	forced     bool              // a refusal comes with a step
 	undone     map[string]string // fingerprint to reason, when it is put back
 }
 
@@ -77,7 +78,9 @@ func (k *kernel) Steps(_ context.Context, refs []host.Ref, ids []string) (steps 
 		}
 		if why := k.refusals[o.Fingerprint]; why != "" {
 			refused = append(refused, change.Refusal{Ref: r, Why: why})
-			continue
+			if !k.forced {
+				continue
+			}
 		}
 		if index < 0 {
 			return nil, nil, fmt.Errorf("%s: %w", o.Fingerprint, change.ErrStale)
@@ -95,7 +98,7 @@ func (k *kernel) Steps(_ context.Context, refs []host.Ref, ids []string) (steps 
 			}
 		}
 		at[id] = len(steps)
-		steps = append(steps, change.Step{IDs: []string{ids[i]}, Action: change.Delete, Before: o, Reversible: true, Place: change.Place{Index: index + 1}})
+		steps = append(steps, change.Step{IDs: []string{ids[i]}, Action: change.Delete, Before: o, Reversible: k.refusals[o.Fingerprint] == "", Place: change.Place{Index: index + 1}})
 	}
 	return steps, refused, nil
 }

@@ -100,13 +100,35 @@ func (p *plan) prepare(ctx context.Context, g *group, o Options) error {
 	if err != nil {
 		return err
 	}
+	p.refuse(g, refusals, o)
+	p.doubt(g, failed, o)
+	p.left = append(p.left, g.forgotten(refusals)...)
+	return nil
+}
+
+// refuse leaves what the editor refuses. Where it gives a step all the same,
+// the object can be ended, but not put back: --irreversible then ends it.
+func (p *plan) refuse(g *group, refusals []change.Refusal, o Options) {
+	ended := g.ended()
 	for _, r := range refusals {
 		p.refused = p.refused || !o.Irreversible
 		for _, id := range g.idsOf(r.Ref) {
+			if ended[id] && o.Irreversible {
+				p.notes = append(p.notes, id+" cannot be put back: "+r.Why)
+				continue
+			}
 			p.left = append(p.left, Left{id, r.Why})
 		}
 	}
-	for i, why := range failed {
+}
+
+// doubt handles the steps whose way back is not proven.
+func (p *plan) doubt(g *group, failed map[int]string, o Options) {
+	for i := range g.steps {
+		why := failed[i]
+		if why == "" {
+			continue
+		}
 		g.steps[i].Reversible = false
 		if o.Irreversible {
 			p.notes = append(p.notes, where(g.steps[i])+" cannot be put back: "+why)
@@ -114,11 +136,27 @@ func (p *plan) prepare(ctx context.Context, g *group, o Options) error {
 		}
 		p.refused = true
 		for _, id := range g.steps[i].IDs {
-			p.left = append(p.left, Left{id, "it could not be put back: " + why})
+			p.leaveOnce(id, "it could not be put back: "+why)
 		}
 	}
-	p.left = append(p.left, g.forgotten(refusals)...)
-	return nil
+}
+
+// leaveOnce keeps the first reason for which a redirect is left.
+func (p *plan) leaveOnce(id, why string) {
+	if !slices.ContainsFunc(p.left, func(l Left) bool { return l.ID == id }) {
+		p.left = append(p.left, Left{id, why})
+	}
+}
+
+// ended are the ids of the rows that the group's steps end.
+func (g *group) ended() map[string]bool {
+	out := map[string]bool{}
+	for _, s := range g.steps {
+		for _, id := range s.IDs {
+			out[id] = true
+		}
+	}
+	return out
 }
 
 // make reads the group's world and has the editor make steps and prove them.
@@ -223,12 +261,7 @@ func sameRef(a, b host.Ref) bool {
 
 // forgotten are rows for which the editor gave neither a step nor a refusal.
 func (g *group) forgotten(refusals []change.Refusal) []Left {
-	known := map[string]bool{}
-	for _, s := range g.steps {
-		for _, id := range s.IDs {
-			known[id] = true
-		}
-	}
+	known := g.ended()
 	for _, r := range refusals {
 		for _, id := range g.idsOf(r.Ref) {
 			known[id] = true
@@ -266,12 +299,7 @@ func (p *plan) planCuts(ctx context.Context, o Options) error {
 
 // removed are the rows that the group's steps end.
 func (g *group) removed() []host.Redirect {
-	ended := map[string]bool{}
-	for _, s := range g.steps {
-		for _, id := range s.IDs {
-			ended[id] = true
-		}
-	}
+	ended := g.ended()
 	var out []host.Redirect
 	for _, r := range g.rows {
 		if ended[r.ID] {

@@ -44,6 +44,24 @@ func (r *Result) fail(code int, err error) (*Result, error) {
 	return r, err
 }
 
+// failPlan ends a result whose plan was not carried out, or was taken back:
+// what it was to end remains.
+func (r *Result) failPlan(code int, err error) (*Result, error) {
+	left := map[string]bool{}
+	for _, l := range r.Left {
+		left[l.ID] = true
+	}
+	for _, s := range r.Steps {
+		for _, id := range s.IDs {
+			if !left[id] && !s.Done {
+				left[id] = true
+				r.Left = append(r.Left, Left{id, "it was not ended: " + err.Error()})
+			}
+		}
+	}
+	return r.fail(code, err)
+}
+
 // planned is the result of a plan that is not carried out.
 func (r *Result) planned(p *plan) *Result {
 	r.show(p, false)

@@ -29,7 +29,7 @@ func Run(ctx context.Context, rows []host.Redirect, blind []host.Blind, spaces [
 		return r.result.planned(r.planned), nil
 	}
 	if r.planned.refused {
-		return r.result.planned(r.planned).fail(exitRefused, errRefused)
+		return r.result.planned(r.planned).failPlan(exitRefused, errRefused)
 	}
 	if len(r.planned.groups) == 0 {
 		return r.result.planned(r.planned), nil
@@ -77,22 +77,22 @@ func (r *run) plan(ctx context.Context) (err error) {
 func (r *run) carryOut(ctx context.Context) (*Result, error) {
 	var err error
 	if r.store, err = rollback.Create(r.o.StateDir); err != nil {
-		return r.result.fail(exitError, err)
+		return r.result.planned(r.planned).failPlan(exitFor(err), err)
 	}
 	defer r.store.Close()
 	lock, err := r.store.Lock(r.o.Now())
 	if err != nil {
-		return r.result.fail(exitFor(err), err)
+		return r.result.planned(r.planned).failPlan(exitFor(err), err)
 	}
 	defer lock.Release()
 	if err := r.lookAgain(ctx); err != nil {
-		return r.result.planned(r.planned).fail(exitFor(err), err)
+		return r.result.planned(r.planned).failPlan(exitFor(err), err)
 	}
 	if r.planned.refused {
-		return r.result.planned(r.planned).fail(exitRefused, errRefused)
+		return r.result.planned(r.planned).failPlan(exitRefused, errRefused)
 	}
 	if err := r.begin(ctx); err != nil {
-		return r.result.planned(r.planned).fail(exitError, err)
+		return r.result.planned(r.planned).failPlan(exitError, err)
 	}
 	defer r.journal.Close()
 	if err := r.change(ctx); err != nil {

@@ -128,7 +128,7 @@ func TestWhatCannotBeProvenIsRefused(t *testing.T) {
 	o, editors := options(t), []change.Editor{nft, legacy}
 	r, err := Run(context.Background(), rows, nil, here(), editors, o)
 	wantResult(t, r, err, Refused, 7)
-	if len(r.Left) != 1 || r.Left[0].ID != "id-c" || !strings.Contains(r.Left[0].Why, "osf") || nft.edits+legacy.edits != 0 {
+	if len(r.Left) != 3 || r.Left[0].ID != "id-c" || !strings.Contains(r.Left[0].Why, "osf") || nft.edits+legacy.edits != 0 {
 		t.Errorf("left %+v, %d edits", r.Left, nft.edits)
 	}
 	o.Irreversible = true
@@ -152,6 +152,26 @@ func TestEditorsRefusal(t *testing.T) {
 	o.Irreversible = true
 	r, err = Run(context.Background(), rows, nil, here(), editors, o)
 	wantResult(t, r, err, Done, 2)
+	wantPlaces(t, nft, nat, "a", "b", "d")
+}
+
+// An editor that gives a step and a refusal for one rule can end it, but not
+// put it back.
+func TestRefusalWithAStep(t *testing.T) {
+	nft, legacy, rows := web()
+	nft.refusals, nft.forced = map[string]string{"c": "expression osf"}, true
+	o, editors := options(t), []change.Editor{nft, legacy}
+	r, err := Run(context.Background(), rows, nil, here(), editors, o)
+	wantResult(t, r, err, Refused, 7)
+	if len(r.Left) != 3 || r.Left[0] != (Left{"id-c", "expression osf"}) {
+		t.Errorf("left %+v", r.Left)
+	}
+	o.Irreversible = true
+	r, err = Run(context.Background(), rows, nil, here(), editors, o)
+	wantResult(t, r, err, Done, 0)
+	wantPlaces(t, nft, nat, "a", "d")
+	b, err := Rollback(context.Background(), "", resolveHere, editors, o)
+	wantResult(t, b, err, Done, 2)
 	wantPlaces(t, nft, nat, "a", "b", "d")
 }
 
@@ -262,6 +282,9 @@ func TestFailureIsUndone(t *testing.T) {
 			r, err := Run(context.Background(), rows, nil, here(), []change.Editor{nft, legacy}, o)
 			want := map[int]string{exitRolledBack: RolledBack, exitHalf: Failed}[c.code]
 			wantResult(t, r, err, want, c.code)
+			if len(r.Left) != len(rows) {
+				t.Errorf("left %+v", r.Left)
+			}
 			for _, s := range r.Steps {
 				if s.Done {
 					t.Errorf("%+v is said to be done", s)

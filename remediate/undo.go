@@ -33,7 +33,7 @@ func (r *run) undo(cause error) (*Result, error) {
 	}
 	r.result.show(r.planned, false)
 	if bad {
-		return r.result.fail(exitHalf, fmt.Errorf("%w; and undoing it failed: %s; `natwarden rollback %s` tries again",
+		return r.result.failPlan(exitHalf, fmt.Errorf("%w; and undoing it failed: %s; `natwarden rollback %s` tries again",
 			cause, strings.Join(failures, "; "), r.result.Change))
 	}
 	if err := r.note(rollback.Entry{Event: rollback.RolledBack, Group: -1}); err != nil {
@@ -43,9 +43,9 @@ func (r *run) undo(cause error) (*Result, error) {
 		cause = fmt.Errorf("%w (%s)", cause, strings.Join(failures, "; "))
 	}
 	if len(r.edited) == 0 {
-		return r.result.fail(exitFor(cause), fmt.Errorf("%w; nothing was changed", cause))
+		return r.result.failPlan(exitFor(cause), fmt.Errorf("%w; nothing was changed", cause))
 	}
-	return r.result.fail(exitRolledBack, fmt.Errorf("%w; everything was rolled back", cause))
+	return r.result.failPlan(exitRolledBack, fmt.Errorf("%w; everything was rolled back", cause))
 }
 
 // undoGroup puts back what is missing of a group and proves it.

@@ -100,6 +100,10 @@ func ParsePlan(data []byte) (*Plan, error) {
 	return &p, nil
 }
 
+func actions() []string {
+	return []string{change.Delete, change.Add, change.Edit, change.Cut, change.Stop, change.Start, change.Detach, change.Attach}
+}
+
 func (g Group) check() error {
 	if g.Backend == "" {
 		return errors.New("it names no backend")
@@ -108,7 +112,7 @@ func (g Group) check() error {
 		if s.Object() == nil {
 			return fmt.Errorf("step %d has neither before nor after", i)
 		}
-		if !slices.Contains([]string{change.Delete, change.Add, change.Edit, change.Cut}, s.Action) {
+		if !slices.Contains(actions(), s.Action) {
 			return fmt.Errorf("step %d has the unknown action %q", i, s.Action)
 		}
 		if s.Action == change.Delete && s.Before == nil || s.Action == change.Add && s.After == nil ||
