@@ -213,6 +213,7 @@ func TestStepsNameTheRulesWhoseStateRestarts(t *testing.T) {
 		}
 		slices.Sort(got)
 		want := []string{
+			"its own statistic state starts anew when it is put back",
 			"restarts the limit of: -A FORWARD -m limit --limit 1/hour --limit-burst 2 -j ACCEPT",
 			"restarts the statistic of: -A PREROUTING -p tcp -m statistic --mode nth --every 2 --packet 0 -j DNAT --to-destination 10.77.2.3",
 		}

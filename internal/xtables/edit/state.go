@@ -18,24 +18,30 @@ const bpfELF = 2
 
 // stateful names the matches of a rule that start anew whenever their table
 // is written: the kernel makes their memory when it checks the entry. Tables
-// of hashlimit, recent and rateest live on by their names.
+// of hashlimit and lists of recent live on by their names.
 func stateful(family host.Family, raw []byte) []string {
-	var kinds []string
+	return matchesOf(family, raw, "limit", "quota", "connlimit", "statistic")
+}
+
+// forgetful names the matches of a rule that have nothing left to remember
+// when it is put back, if no other rule shared their memory meanwhile.
+func forgetful(family host.Family, raw []byte) []string {
+	return matchesOf(family, raw, "limit", "quota", "connlimit", "statistic", "hashlimit", "recent")
+}
+
+// matchesOf gives which of the named matches a rule has. A statistic match
+// counts only where it remembers something.
+func matchesOf(family host.Family, raw []byte, names ...string) []string {
+	var found []string
 	xtables.EachMatch(family, raw, func(name string, _ uint8, info []byte) {
-		switch name {
-		case "limit", "quota", "connlimit":
-		case "statistic":
-			if len(info) < 2 || binary.NativeEndian.Uint16(info) != statisticNth {
-				return
-			}
-		default:
+		if name == "statistic" && (len(info) < 2 || binary.NativeEndian.Uint16(info) != statisticNth) {
 			return
 		}
-		if !slices.Contains(kinds, name) {
-			kinds = append(kinds, name)
+		if slices.Contains(names, name) && !slices.Contains(found, name) {
+			found = append(found, name)
 		}
 	})
-	return kinds
+	return found
 }
 
 // holdsELF says whether a rule holds the number of an open file, which means

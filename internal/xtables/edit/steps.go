@@ -37,7 +37,7 @@ func (e *editor) Steps(ctx context.Context, refs []host.Ref, ids []string) ([]ch
 			steps, refused = append(steps, made...), append(refused, no...)
 		}
 		if len(steps) > first {
-			steps[first].SideEffects = w.restarts(key, steps[first:])
+			steps[first].SideEffects = append(steps[first].SideEffects, w.restarts(key, steps[first:])...)
 		}
 	}
 	return steps, refused, nil
@@ -129,9 +129,18 @@ func (w *world) deletions(key tableKey, c *chain, rules map[int]*wanted) (steps 
 		last = index
 		o.Text = w.ruleText(key, c, index-1)
 		steps = append(steps, change.Step{IDs: want.ids, Action: change.Delete, Before: o, Reversible: true,
-			Place: change.Place{Index: index - len(steps), Prev: prev, Next: c.printAt(index)}})
+			Place: change.Place{Index: index - len(steps), Prev: prev, Next: c.printAt(index)}, SideEffects: forgets(o)})
 	}
 	return steps, refused
+}
+
+// forgets says what a rule will not remember when it is put back.
+func forgets(o *change.Object) []string {
+	kinds := forgetful(o.Family, o.Raw)
+	if len(kinds) == 0 {
+		return nil
+	}
+	return []string{"its own " + strings.Join(kinds, " and ") + " state starts anew when it is put back"}
 }
 
 // ruleText is the line of a rule.
