@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -8,6 +9,10 @@ import (
 
 	"github.com/natwarden/natwarden/internal/host"
 )
+
+// errNothing is a set that excludes everything, such as "!0-65535": an entry
+// with it could allow nothing and is a slip.
+var errNothing = errors.New("nothing is left of it: want a set that holds something")
 
 // families is a set of packet families; the zero value is not restricted.
 type families uint8
@@ -40,8 +45,8 @@ type addrSet struct {
 // add reads one item of an address key.
 func (s *addrSet) add(text string) error {
 	set, err := parseAddrs(text)
-	if err != nil {
-		return err
+	if err != nil || set.Empty() {
+		return cmp.Or(err, errNothing)
 	}
 	if !s.restricted {
 		s.restricted, s.v4, s.v6 = true, host.Addrs{}, host.Addrs{}
@@ -111,8 +116,8 @@ func (s *portSet) add(text string) error {
 		}
 	}
 	set, err := host.ParsePorts(text)
-	if err != nil {
-		return err
+	if err != nil || set.Empty() {
+		return cmp.Or(err, errNothing)
 	}
 	if !s.restricted {
 		s.restricted, s.set = true, host.Nothing[host.Port]()
@@ -144,8 +149,8 @@ type protoSet struct {
 
 func (s *protoSet) add(text string) error {
 	set, err := host.ParseProtos(text)
-	if err != nil {
-		return err
+	if err != nil || set.Empty() {
+		return cmp.Or(err, errNothing)
 	}
 	if !s.restricted {
 		s.restricted, s.set = true, host.Nothing[host.Proto]()

@@ -67,7 +67,7 @@ func (d *draft) setExtent(r *host.Redirect, e *extent) {
 func (d *draft) destinations(r *host.Redirect, e *extent) []string {
 	var out []string
 	for _, t := range e.targets {
-		kept := t.Lo.IsValid() && t.PortLo == 0
+		kept := t.Lo.IsValid() && keepsPort(&t)
 		if kept && len(e.ports) == 1 && e.ports[0].Lo == e.ports[0].Hi && e.ports[0].Lo != 0 {
 			t.PortLo, t.PortHi = uint16(e.ports[0].Lo), uint16(e.ports[0].Lo)
 		} else if kept {

@@ -54,13 +54,19 @@ func (g generator) row(i int) host.Redirect {
 	if g.IntN(5) == 0 {
 		r.Match.Conditions = []string{g.name()}
 	}
+	if g.IntN(6) == 0 {
+		r.Match.SPorts = host.PortsOf(1024, 65535)
+	}
+	if g.IntN(6) == 0 {
+		r.Match.Out.Names = []string{"eth1"}
+	}
 	to(g.targets()...)(r)
 	return *r
 }
 
 func (g generator) targets() []string {
 	all := [][]string{{"10.0.5.10:8080"}, {"10.0.5.10"}, {":3128"}, {":*"}, {"10.0.5.10-10.0.5.20:80-90"}, {"10.0.6.0/24"}, {"dev:h1"}, {}, {"10.0.5.10:80", "10.0.5.11:80"},
-		{"[fd00::1]:80"}, {"fd00::1"}, {"10.0.5.10:80-81/9000"}, {"unix:/run/x"}}
+		{"[fd00::1]:80"}, {"fd00::1"}, {"10.0.5.10:80-81/9000"}, {"unix:/run/x"}, {"10.0.5.10:0"}, {":0"}}
 	return all[g.IntN(len(all))]
 }
 
@@ -107,6 +113,13 @@ func widened(r host.Redirect) map[string]host.Redirect {
 	add("one more destination", func(r *host.Redirect) { to(append(r.To[:len(r.To):len(r.To)], "192.0.2.1:22")...)(r) })
 	add("no known destination", func(r *host.Redirect) { r.To, r.Targets = nil, nil })
 	add("both families", func(r *host.Redirect) { r.Family, r.Match.Family = host.Both, host.Both })
+	if len(r.Targets) == 1 && r.Targets[0].Lo.IsValid() && r.Targets[0].PortLo == 0 {
+		add("another port of the destination", func(r *host.Redirect) {
+			there := r.Targets[0]
+			there.PortLo, there.PortHi = 22, 22
+			to(there.String())(r)
+		})
+	}
 	if r.Match.Ports != nil {
 		add("any port", func(r *host.Redirect) { r.Match.Ports = nil })
 		add("a port more", func(r *host.Redirect) {
@@ -121,6 +134,12 @@ func widened(r host.Redirect) map[string]host.Redirect {
 	}
 	if r.Match.In.Names != nil {
 		add("any interface", func(r *host.Redirect) { r.Match.In = host.Ifaces{} })
+	}
+	if r.Match.SPorts != nil {
+		add("any source port", func(r *host.Redirect) { r.Match.SPorts = nil })
+	}
+	if r.Match.Out.Names != nil {
+		add("any way out", func(r *host.Redirect) { r.Match.Out.Names = nil })
 	}
 	if r.Match.Conditions != nil {
 		add("without conditions", func(r *host.Redirect) { r.Match.Conditions = nil })

@@ -11,14 +11,29 @@ import (
 // parseTo reads a destination of the policy. It is stricter than the reader of
 // rows: what a slip of the pen would widen is refused.
 func parseTo(text string) (host.Target, error) {
-	unfinished := strings.HasSuffix(text, "]:") || strings.Count(text, ":") == 1 && strings.HasSuffix(text, ":")
-	if unfinished {
+	switch port, stated := portPart(text); {
+	case stated && port == "":
 		return host.Target{}, fmt.Errorf("%q ends before its port", text)
+	case stated && strings.Trim(port, "0") == "":
+		return host.Target{}, fmt.Errorf("%q: port 0 does not exist", text)
 	}
 	if err := wholePrefix(addrPart(text)); err != nil {
 		return host.Target{}, err
 	}
 	return host.ParseTarget(text)
+}
+
+// portPart gives what stands after the colon of a port; several colons without
+// brackets are an IPv6 address.
+func portPart(text string) (port string, stated bool) {
+	if _, port, stated := strings.Cut(text, "]:"); stated {
+		return port, true
+	}
+	if strings.Count(text, ":") != 1 || strings.HasPrefix(text, "dev:") || strings.HasPrefix(text, "unix:") {
+		return "", false
+	}
+	_, port, _ = strings.Cut(text, ":")
+	return port, true
 }
 
 func addrPart(text string) string {
@@ -47,7 +62,7 @@ func insideTo(to, targets []host.Target, ports host.Ports) bool {
 
 func destinationInside(to []host.Target, t *host.Target, ports host.Ports) bool {
 	reached := ports
-	if t.PortLo != 0 || t.PortHi != 0 {
+	if !keepsPort(t) { // 0 where it becomes 0
 		reached = host.PortsOf(t.PortLo, max(t.PortLo, t.PortHi))
 	}
 	allowed := host.Nothing[host.Port]()
@@ -76,9 +91,13 @@ func placeInside(p, t *host.Target) bool {
 	case !t.Local():
 		return false
 	}
-	return p.PortLo != 0 || t.PortLo == 0 // ":*" is this host with the port kept
+	return p.PortLo != 0 || keepsPort(t) // ":*" is this host with the port kept
 }
 
+func keepsPort(t *host.Target) bool { return t.PortLo == 0 && t.PortHi == 0 && !t.ToZero }
+
+// within: addresses are ordered by family first, so that none of the other
+// family lies between two of one.
 func within(p *host.Target, a netip.Addr) bool {
-	return a.IsValid() && a.BitLen() == p.Lo.BitLen() && p.Lo.Compare(a) <= 0 && a.Compare(p.Hi) <= 0
+	return a.IsValid() && p.Lo.Compare(a) <= 0 && a.Compare(p.Hi) <= 0
 }
