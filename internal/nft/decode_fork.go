@@ -156,7 +156,7 @@ func (m *machine) lookVast(i int, l look, parts []keyPart) {
 	words := m.lookWords(&origin, l, parts, "")
 	origin.branch.Match.Require(words)
 	if l.data {
-		why := "map " + l.title() + " leads to too many destinations to list"
+		why := "map " + l.title() + " (too many destinations to list)"
 		m.put(&origin, l.dreg, foreignOf(why, int(l.set.raw.DataLen)))
 		m.states[i] = origin
 		return

@@ -3,6 +3,8 @@ package nft
 import (
 	"encoding/binary"
 	"fmt"
+
+	"github.com/natwarden/natwarden/internal/host"
 )
 
 // doPayload is nft_payload: it loads bytes of a header, or writes them.
@@ -25,10 +27,22 @@ func (m *machine) doPayload(f *fields) {
 func (m *machine) doMeta(f *fields) {
 	if f.has(3) {
 		m.native = true
+		if f.u32(2) == metaBriBroute {
+			m.broute()
+		}
 		return
 	}
 	key := f.u32(2)
 	m.putAll(f.u32(1), value{kind: loaded, place: fromMeta, key: uint16(key), size: metaSize(key), dir: dirNone})
+}
+
+// broute is "meta broute set 1" (Linux 6.4): frames that would be bridged are
+// routed by this host, which so answers for the one behind the bridge.
+func (m *machine) broute() {
+	m.each(func(s *state) {
+		s.branch.Effects = append(s.branch.Effects, host.Effect{Kind: "mac-redirect", To: []host.Target{{}},
+			Evidence: []string{"frames are routed instead of bridged"}})
+	})
 }
 
 func metaSize(key uint32) int {

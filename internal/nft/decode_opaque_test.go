@@ -140,3 +140,14 @@ func fuzzSeeds() [][]byte {
 	return [][]byte{slices.Concat(load, cmp, nat), slices.Concat(load, mask, cmp), slices.Concat(load, lookup, nat),
 		slices.Concat(load, lookup, set), slices.Concat(number, order, lookup, nat), slices.Concat(number, nat)}
 }
+
+// TestBroute needs no nft that knows the word.
+func TestBroute(t *testing.T) {
+	exprs := slices.Concat(expression("immediate", AppendNest(AppendU32(nil, 1, 1), 2, AppendAttr(nil, 1, []byte{1}))),
+		expression("meta", AppendU32(AppendU32(nil, 2, metaBriBroute), 3, 1)))
+	r := decodeExprs(7, exprs).Tables[0].Chains[0].Rules[0]
+	want := " {mac-redirect :* <frames are routed instead of bridged>} `meta broute set 1`"
+	if got := branchSummary(r, &r.Branches[0]); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -25,6 +25,14 @@ func (m *machine) writePayload(f *fields) {
 	}
 	m.each(func(s *state) {
 		v := m.get(s, f.u32(5), n)
+		if why := m.beyond(s, &target); why != "" {
+			s.rewrite.toUnknown = why
+			return
+		}
+		if base == uint32(linkHeader) {
+			m.writeMAC(s, &target, &v)
+			return
+		}
 		if base == uint32(networkHeader) && m.family(s) == "" && m.t.family != host.ARP {
 			m.writeEither(s, &target)
 			return
@@ -34,6 +42,41 @@ func (m *machine) writePayload(f *fields) {
 			m.writePiece(s, p, &v, &target)
 		}
 	})
+}
+
+// beyond says why a write may reach an address or a port although it does not
+// name the header in which that stands: headers follow each other.
+func (m *machine) beyond(s *state, target *value) string {
+	if m.t.family == host.ARP {
+		return ""
+	}
+	end := int(target.key) + target.size
+	switch target.place {
+	case linkHeader:
+		if end > 14 { // struct ethhdr
+			return "it writes beyond the link header (" + m.describe(s, target) + ")"
+		}
+	case networkHeader:
+		if end > 40 || m.family(s) == host.IP && end > 20 { // struct ipv6hdr, struct iphdr
+			return "it writes beyond the network header (" + m.describe(s, target) + ")"
+		}
+	case innerHeader:
+		return "it writes inside the payload (" + m.describe(s, target) + ")"
+	}
+	return ""
+}
+
+// writeMAC is a new destination of a frame. On a bridge that leads it elsewhere,
+// as ebtables' dnat does; on a single interface it only prepares a forward.
+func (m *machine) writeMAC(s *state, target, v *value) {
+	if m.t.family != host.Bridge || target.key >= 6 {
+		return
+	}
+	e := host.Effect{Kind: "mac-redirect", Evidence: []string{"destination MAC from " + m.describe(s, v)}}
+	if v.kind == constant && target.key == 0 && len(v.data) == 6 {
+		e.Evidence = []string{"destination MAC " + writeValue(asMAC, v.data, false)}
+	}
+	s.branch.Effects = append(s.branch.Effects, e)
 }
 
 // writeEither is a write that does not say for which family: of one of the two
