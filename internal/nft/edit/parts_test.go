@@ -2,9 +2,12 @@ package edit
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -345,5 +348,148 @@ func TestAMeterIsRefusedByTheKernelAndNamed(t *testing.T) {
 			t.Errorf("failed: %v, want step 1 alone", failed)
 		}
 		return err
+	})
+}
+
+// ownedTable makes a table with "flags owner" that belongs to a socket of the
+// test's own, which it gives.
+func ownedTable(ctx context.Context, t *testing.T) *nft.Conn {
+	t.Helper()
+	c, err := nft.Open(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBatch(ctx, &view{})
+	table := nft.AppendU32(nft.AppendText(nil, unix.NFTA_TABLE_NAME, "mine"), unix.NFTA_TABLE_FLAGS, tableOwned)
+	b.add(0, unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, unix.NFPROTO_IPV4, table)
+	chain := nft.AppendText(nft.AppendText(nil, unix.NFTA_CHAIN_TABLE, "mine"), unix.NFTA_CHAIN_NAME, "c")
+	b.add(0, unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE, unix.NFPROTO_IPV4, chain)
+	rule := nft.AppendText(nft.AppendText(nil, unix.NFTA_RULE_TABLE, "mine"), unix.NFTA_RULE_CHAIN, "c")
+	rule = nft.AppendNest(rule, unix.NFTA_RULE_EXPRESSIONS, nil)
+	b.add(0, unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE, unix.NFPROTO_IPV4, rule)
+	g, err := nft.Generation(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.view.generation = g
+	if err := c.Send(b.datagram(true)); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := b.listen(ctx, c, true); err != nil || len(a.failed) > 0 {
+		t.Fatal(err, a.failed)
+	}
+	return c
+}
+
+func TestATableOfAnotherProcessIsLeftAlone(t *testing.T) {
+	s := labtest.New(t)
+	s.MustDo(t, func(ctx context.Context) error {
+		defer ownedTable(ctx, t).Close()
+		d, err := dump(ctx)
+		if err != nil {
+			return err
+		}
+		steps, refusals, err := New().Steps(ctx, refsTo(d, everyRule), []string{"x"})
+		if err != nil {
+			return err
+		}
+		if len(steps) != 0 || len(refusals) != 1 || !strings.Contains(refusals[0].Why, "flags owner") {
+			t.Errorf("%d steps, refusals %v", len(steps), refusals)
+		}
+		return nil
+	})
+}
+
+func TestANameThatIsTakenIsNotTakenAgain(t *testing.T) {
+	s := labtest.New(t, "nft")
+	s.MustRun(t, "table ip t { chain c { \nmark 1 accept\ntcp dport { 1, 2 } accept\n }; }", "nft", "-f", "-")
+	var back []change.Step
+	var places map[string][]string
+	s.MustDo(t, func(ctx context.Context) error {
+		d, err := dump(ctx)
+		if err != nil {
+			return err
+		}
+		places = worldOf(d).Places
+		steps := stepsTo(ctx, t, func(_ *tableView, _ *chainView, i int) bool { return i == 1 })
+		back = change.Invert(steps)
+		mustEdit(ctx, t, New(), 0, steps)
+		return nil
+	})
+	s.MustRun(t, "", "nft", "add rule ip t c tcp dport { 7, 8 } accept") // its set is __set0 now
+	s.MustDo(t, func(ctx context.Context) error {
+		mustCheck(ctx, t, New(), back)
+		mustEdit(ctx, t, New(), 0, back)
+		d, err := dump(ctx)
+		if err != nil {
+			return err
+		}
+		if got := worldOf(d).Places["ip t c"]; len(got) != 3 || got[0] != places["ip t c"][0] || got[1] != places["ip t c"][1] {
+			t.Errorf("fingerprints %q, want %q and another", got, places["ip t c"])
+		}
+		return nil
+	})
+	if got := s.MustRun(t, "", "nft", "list", "ruleset"); !strings.Contains(got, "{ 1, 2 }") || !strings.Contains(got, "{ 7, 8 }") {
+		t.Error(got)
+	}
+}
+
+func TestEditsAndDeletionsSideBySideComeBack(t *testing.T) {
+	s := labtest.New(t, "nft")
+	s.MustRun(t, `table ip t { chain c { type nat hook prerouting priority 0;
+		tcp dport { 1, 2 } redirect
+		tcp dport 3 redirect
+		tcp dport { 4, 5 } redirect
+		tcp dport 6 redirect
+		tcp dport 6 redirect
+	}; }`, "nft", "-f", "-")
+	thereAndBack(t, s, func(d *nft.Dump) []host.Ref {
+		nth := func(want ...int) picked {
+			return func(_ *tableView, _ *chainView, i int) bool { return slices.Contains(want, i) }
+		}
+		refs := refsTo(d, nth(1, 3))
+		refs = append(refs, elementRefs(d, nth(0), "__set0", "\x00\x01")...)
+		return append(refs, elementRefs(d, nth(2), "__set1", "\x00\x05")...)
+	})
+}
+
+func TestALargeAnonymousSetComesBack(t *testing.T) {
+	s := labtest.New(t, "nft")
+	var b strings.Builder
+	b.WriteString("table ip t { chain c { type nat hook prerouting priority 0;\ndnat to ip daddr . tcp dport map {")
+	for i := range 5000 {
+		fmt.Fprintf(&b, "10.0.%d.%d . 80 : 10.9.9.9,", i>>8, i&255)
+	}
+	b.WriteString("}\n}; }")
+	s.MustRun(t, b.String(), "nft", "-f", "-")
+	thereAndBack(t, s, func(d *nft.Dump) []host.Ref { return refsTo(d, everyRule) })
+}
+
+func TestWhatIsGoneAlreadyIsUndone(t *testing.T) {
+	s := labtest.New(t, "nft")
+	s.MustRun(t, "table ip t { set s { type mark; elements = { 1, 2 }; }\nchain c { mark @s accept\n mark 9 accept\n }; }", "nft", "-f", "-")
+	s.MustDo(t, func(ctx context.Context) error {
+		d, err := dump(ctx)
+		if err != nil {
+			return err
+		}
+		first := func(_ *tableView, _ *chainView, i int) bool { return i == 0 }
+		second := func(_ *tableView, _ *chainView, i int) bool { return i == 1 }
+		mark := binary.NativeEndian.AppendUint32(nil, 1)
+		steps := stepsOf(ctx, t, append(refsTo(d, second), elementRefs(d, first, "s", string(mark))...))
+		mustEdit(ctx, t, New(), 0, steps)
+		out, err := New().Edit(ctx, 0, steps)
+		if err != nil || len(out.Undone) != 2 {
+			t.Errorf("a second time: undone %v, %v", out.Undone, err)
+		}
+		if _, err := New().Edit(ctx, d.Generation+1, steps); !errors.Is(err, change.ErrStale) {
+			t.Errorf("a second time with a guard: %v, want ErrStale", err)
+		}
+		mustEdit(ctx, t, New(), 0, change.Invert(steps))
+		out, err = New().Edit(ctx, 0, change.Invert(steps)[:1])
+		if err != nil || len(out.Undone) != 1 {
+			t.Errorf("putting an element back twice: undone %v, %v", out.Undone, err)
+		}
+		return nil
 	})
 }
