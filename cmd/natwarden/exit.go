@@ -119,6 +119,8 @@ func hintFor(err error) string {
 // meanings are the lines of EXIT STATUS in the help texts.
 func meanings(code int) string {
 	switch code {
+	case exitOK:
+		return "done"
 	case exitError:
 		return "an error; nothing was changed"
 	case exitRolledBack:

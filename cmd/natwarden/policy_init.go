@@ -24,7 +24,8 @@ func newPolicyInit(a *app) *cobra.Command {
 			"marked review: pending. Such an entry allows nothing, and remediate leaves what it\n" +
 			"names alone, until a person has looked and removed the line.\n" +
 			"It goes to standard output, or with --policy to that file, which must not exist." +
-			exitStatus(nil, exitOK, exitError, exitBlind, exitUsage, exitPrivilege),
+			exitStatus(map[int]string{exitOK: "written", exitBlind: "written, but something could not be read or understood"},
+				exitOK, exitError, exitBlind, exitUsage, exitPrivilege),
 		Example: "  natwarden policy init --policy " + defaultPolicy + "\n  natwarden policy init > policy.yaml",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runPolicyInit(cmd.Context(), a) },
@@ -48,9 +49,15 @@ func runPolicyInit(ctx context.Context, a *app) error {
 		return err
 	}
 	for _, b := range report.Blind {
-		a.note("not in the policy, because it could not be read: %s: %s: %s", clean(b.Source), clean(b.What), clean(b.Why))
+		a.note("could not be read or understood: %s: %s: %s", clean(b.Source), clean(b.What), clean(b.Why))
 	}
-	return a.keepPolicy(policy.Init(report.Redirects, report.Listeners, time.Now()))
+	if err := a.keepPolicy(policy.Init(report.Redirects, report.Listeners, time.Now())); err != nil {
+		return err
+	}
+	if len(report.Blind) > 0 {
+		return conclude(exitBlind)
+	}
+	return nil
 }
 
 func (a *app) keepPolicy(text []byte) error {

@@ -88,17 +88,21 @@ func (t tally) areNot() string {
 	return "are not"
 }
 
-// asleep counts what does nothing today but would after an event or an edit.
+// asleep counts what does nothing today but would after an event or an edit,
+// and what nobody has looked at yet.
 func (t tally) asleep() string {
-	if t.latent+t.inactive == 0 {
-		return ""
-	}
 	var parts []string
 	if t.latent > 0 {
 		parts = append(parts, thousands(t.latent)+" latent")
 	}
 	if t.inactive > 0 {
 		parts = append(parts, thousands(t.inactive)+" inactive")
+	}
+	if n := t.redirects[host.Unreviewed] + t.listeners[host.Unreviewed]; n > 0 {
+		parts = append(parts, thousands(n)+" waiting for review")
+	}
+	if parts == nil {
+		return ""
 	}
 	return " (" + list(parts) + ")"
 }
