@@ -31,6 +31,8 @@ func (a *app) finish(r *remediate.Result, err error, words telling) error {
 		if err := writeJSON(a.out, r); err != nil {
 			return err
 		}
+	} else if a.Quiet {
+		a.page().resultLine(r, words)
 	} else {
 		a.page().writeResult(r, words)
 	}
