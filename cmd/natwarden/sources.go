@@ -10,6 +10,8 @@ import (
 	"github.com/natwarden/natwarden/internal/netns"
 	"github.com/natwarden/natwarden/internal/nft"
 	"github.com/natwarden/natwarden/internal/proc"
+	"github.com/natwarden/natwarden/internal/relay"
+	"github.com/natwarden/natwarden/internal/route"
 	"github.com/natwarden/natwarden/internal/sock"
 	"github.com/natwarden/natwarden/internal/xt"
 	"github.com/natwarden/natwarden/internal/xtables"
@@ -18,24 +20,29 @@ import (
 // sources are all that can be looked at, in the order of the report. labels
 // are the names of the network namespaces in scope.
 func sources(labels map[netns.ID]string) []audit.Source {
-	return []audit.Source{interfaces{}, nfTables{}, xTables{}, sockets{labels}}
+	return []audit.Source{interfaces{}, nfTables{}, xTables{}, sockets{labels}, route.Source{}, relay.Source{}}
 }
+
+// always is the group of what every other source needs.
+const always = ""
 
 // The groups of sources, as --sources names them.
 const (
 	groupRules   = "rules"
 	groupSockets = "sockets"
+	groupRoutes  = "routes"
+	groupRelays  = "relays"
 )
 
 // sourceGroups are the names that --sources takes.
-func sourceGroups() []string { return []string{groupRules, groupSockets} }
+func sourceGroups() []string { return []string{groupRules, groupSockets, groupRoutes, groupRelays} }
 
 // interfaces reads the namespace's interfaces and addresses, by which it is
 // known where rules act and which addresses are this host's.
 type interfaces struct{}
 
 func (interfaces) Name() string  { return "interfaces" }
-func (interfaces) Group() string { return groupRules }
+func (interfaces) Group() string { return always }
 
 func (interfaces) Read(ctx context.Context, into *host.Space) (host.Reading, error) {
 	var err error

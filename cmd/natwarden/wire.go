@@ -10,13 +10,16 @@ import (
 	"github.com/natwarden/natwarden/internal/host"
 	"github.com/natwarden/natwarden/internal/netns"
 	nftedit "github.com/natwarden/natwarden/internal/nft/edit"
+	"github.com/natwarden/natwarden/internal/proc"
+	procedit "github.com/natwarden/natwarden/internal/proc/edit"
+	routeedit "github.com/natwarden/natwarden/internal/route/edit"
 	"github.com/natwarden/natwarden/internal/sock"
 	xtedit "github.com/natwarden/natwarden/internal/xtables/edit"
 )
 
 // editors are all that can be changed, in the order of a plan.
 func editors() []change.Editor {
-	return []change.Editor{nftedit.New(), xtedit.New(""), flowedit.Editor{}}
+	return []change.Editor{nftedit.New(), xtedit.New(""), flowedit.Editor{}, routeedit.New(), procedit.New()}
 }
 
 // inputFor is what audit.Run needs to look at spaces through the sources of
@@ -24,7 +27,7 @@ func editors() []change.Editor {
 func inputFor(spaces []audit.Space, labels map[netns.ID]string, groups []string) (audit.Input, error) {
 	in := audit.Input{Spaces: spaces, Tool: tool()}
 	for _, s := range sources(labels) {
-		if len(groups) == 0 || slices.Contains(groups, s.Group()) {
+		if len(groups) == 0 || s.Group() == always || slices.Contains(groups, s.Group()) {
 			in.Sources = append(in.Sources, s)
 		} else {
 			in.Skipped = append(in.Skipped, s.Name())
@@ -43,6 +46,13 @@ func inputFor(spaces []audit.Space, labels map[netns.ID]string, groups []string)
 func listeners() func(context.Context) ([]host.Listener, error) {
 	return func(ctx context.Context) ([]host.Listener, error) {
 		found, _, err := sock.Read(ctx)
-		return found, err
+		if err != nil {
+			return nil, err
+		}
+		space := host.Space{Listeners: found}
+		// Who cannot be read is of no matter here: a listener that vanished is then
+		// taken to be missed.
+		_, err = proc.Attach(ctx, []*host.Space{&space}, nil)
+		return space.Listeners, err
 	}
 }

@@ -36,6 +36,11 @@ func Objects(ctx context.Context) ([]Object, error) {
 	}
 	var out []Object
 	for _, r := range v.routes {
+		// What the kernel and router advertisements make comes and goes with links
+		// and addresses: it is neither judged nor compared.
+		if r.proto == unix.RTPROT_KERNEL || r.proto == unix.RTPROT_RA || v.natural(r) {
+			continue
+		}
 		out = append(out, object(refRoute, r.raw))
 	}
 	for _, r := range v.rules {

@@ -26,7 +26,7 @@ func row(mechanism, kind string, family host.Family) host.Redirect {
 
 func (v *view) ref(kind, text string, b raw) *host.Ref {
 	o := object(kind, b)
-	return &host.Ref{Backend: Backend, Table: kind, Fingerprint: o.Fingerprint, Text: text, Key: o.Raw}
+	return &host.Ref{Backend: Backend, Table: kind, Fingerprint: o.Fingerprint, Text: text}
 }
 
 // finish writes targets and sets in words.

@@ -45,6 +45,9 @@ func send(c *netlink.Conn, o *change.Object, add bool) error {
 	if !ok {
 		return fmt.Errorf("%q is no kind of rtnetlink object", o.Kind)
 	}
+	if len(o.Raw) == 0 {
+		return errors.New("its bytes are missing")
+	}
 	header := netlink.Header{Type: kind[0], Flags: netlink.Request | netlink.Acknowledge}
 	if add {
 		header.Type = kind[1]

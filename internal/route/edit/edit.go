@@ -35,6 +35,9 @@ func (Editor) World(ctx context.Context) (*change.World, error) {
 		return nil, err
 	}
 	w := &change.World{Backend: route.Backend, Places: map[string][]string{}, Files: map[string][]byte{}}
+	for _, kind := range []string{route.KindRoute, route.KindRule, route.KindNeighbour} {
+		w.Places["rtnetlink "+kind] = nil // a place that is empty now must not look new later
+	}
 	for _, o := range objects {
 		place := "rtnetlink " + o.Kind
 		w.Places[place] = append(w.Places[place], o.Fingerprint)
@@ -65,22 +68,23 @@ func (Editor) Steps(ctx context.Context, refs []host.Ref, ids []string) ([]chang
 			steps[n].IDs = append(steps[n].IDs, ids[i])
 			continue
 		}
-		if ref.Table != route.KindSysctl && !present(objects, ref) {
+		n := slices.IndexFunc(objects, func(o route.Object) bool { return o.Kind == ref.Table && o.Fingerprint == ref.Fingerprint })
+		if n < 0 && ref.Table != route.KindSysctl {
 			return nil, nil, fmt.Errorf("%s %s is gone: %w", ref.Table, ref.Text, change.ErrStale)
 		}
+		s := deletion(ref, ids[i])
+		if n >= 0 {
+			s.Before.Raw = objects[n].Raw
+		}
 		taken[ref.Table+ref.Fingerprint] = len(steps)
-		steps = append(steps, deletion(ref, ids[i]))
+		steps = append(steps, s)
 	}
 	return steps, nil, nil
 }
 
-func present(objects []route.Object, ref host.Ref) bool {
-	return slices.ContainsFunc(objects, func(o route.Object) bool { return o.Kind == ref.Table && o.Fingerprint == ref.Fingerprint })
-}
-
 func deletion(ref host.Ref, id string) change.Step {
 	s := change.Step{IDs: []string{id}, Action: change.Delete, Reversible: true, Before: &change.Object{
-		Kind: ref.Table, Netns: ref.Netns, Backend: route.Backend, Table: ref.Table, Fingerprint: ref.Fingerprint, Text: ref.Text, Raw: ref.Key}}
+		Kind: ref.Table, Netns: ref.Netns, Backend: route.Backend, Table: ref.Table, Fingerprint: ref.Fingerprint, Text: ref.Text}}
 	if ref.Table == route.KindSysctl {
 		after := *s.Before
 		s.Before.Text, after.Text = "net/"+ref.Text+" = 1", "net/"+ref.Text+" = 0"
