@@ -10,7 +10,7 @@ import (
 
 func (l look) title() string {
 	if l.set.anonymous {
-		return "an anonymous map"
+		return "{ … }"
 	}
 	return "@" + l.name
 }
