@@ -1,6 +1,8 @@
 package edit
 
 import (
+	"bytes"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/natwarden/natwarden/internal/nft"
@@ -9,21 +11,22 @@ import (
 const osfFlags = 3 // NFTA_OSF_FLAGS
 
 // acceptable gives a list of expressions in the form that the kernel takes.
-// It gives out two of them with flags of zero, which it refuses to take in
-// (net/netfilter/nft_osf.c, nft_exthdr_tcp_set_init in nft_exthdr.c). Every
-// other list is the same bytes.
+// It gives out three of them with a zero that it refuses to take in: the flags of
+// osf and of a written TCP option, the timeout of a dynset (net/netfilter/nft_osf.c;
+// nft_exthdr_tcp_set_init in nft_exthdr.c; nft_dynset.c). Every other list is the
+// same bytes.
 func acceptable(list []byte) []byte {
 	exprs, _ := nft.Expressions(list)
 	odd := false
 	for _, e := range exprs {
-		odd = odd || refusedFlags(e) != 0
+		odd = odd || refusedZero(e) != 0
 	}
 	if !odd {
 		return list
 	}
 	return rewrite(list, func(_ uint16, elem []byte) []byte {
 		e := nft.Expr{Name: nft.Text(nft.Find(elem, unix.NFTA_EXPR_NAME)), Data: nft.Find(elem, unix.NFTA_EXPR_DATA)}
-		without := refusedFlags(e)
+		without := refusedZero(e)
 		if without == 0 {
 			return elem
 		}
@@ -31,15 +34,19 @@ func acceptable(list []byte) []byte {
 	})
 }
 
-// refusedFlags is the type of the attribute of an expression that is zero and
-// may not be there; 0 for none.
-func refusedFlags(e nft.Expr) uint16 {
-	zero := func(typ uint16) bool { return nft.Find(e.Data, typ) != nil && nft.U32(nft.Find(e.Data, typ)) == 0 }
+// refusedZero is the type of the attribute of an expression that is zero and
+// may not be there then; 0 for none.
+func refusedZero(e nft.Expr) uint16 {
+	zero := func(typ uint16) bool {
+		return nft.Find(e.Data, typ) != nil && bytes.Count(nft.Find(e.Data, typ), []byte{0}) == len(nft.Find(e.Data, typ))
+	}
 	switch {
 	case e.Name == "osf" && zero(osfFlags):
 		return osfFlags
 	case e.Name == "exthdr" && nft.Find(e.Data, unix.NFTA_EXTHDR_SREG) != nil && zero(unix.NFTA_EXTHDR_FLAGS):
 		return unix.NFTA_EXTHDR_FLAGS
+	case e.Name == "dynset" && zero(unix.NFTA_DYNSET_TIMEOUT):
+		return unix.NFTA_DYNSET_TIMEOUT
 	}
 	return 0
 }

@@ -336,16 +336,30 @@ func TestAnotherGenerationIsStale(t *testing.T) {
 	})
 }
 
-func TestAMeterIsRefusedByTheKernelAndNamed(t *testing.T) {
+func TestAStepThatCannotBeTakenBackIsNamed(t *testing.T) {
 	s := labtest.New(t, "nft")
-	s.MustRun(t, `table ip t { chain c {
-		tcp dport 1 accept
-		tcp dport 80 meter seen { ip saddr limit rate 5/second } accept
-	}; }`, "nft", "-f", "-")
+	s.MustRun(t, "table ip t { chain c { \nmark 1 accept\nmark 2 accept\nmark 3 accept\n }; }", "nft", "-f", "-")
 	s.MustDo(t, func(ctx context.Context) error {
-		failed, err := New().Check(ctx, stepsTo(ctx, t, everyRule))
+		before, err := dump(ctx)
+		if err != nil {
+			return err
+		}
+		steps := stepsTo(ctx, t, everyRule)
+		unknown := nft.AppendNest(nil, unix.NFTA_LIST_ELEM, nft.AppendText(nil, unix.NFTA_EXPR_NAME, "nosuch"))
+		steps[1].Before.Raw = nft.AppendNest(nil, unix.NFTA_RULE_EXPRESSIONS, unknown)
+		failed, err := New().Check(ctx, steps)
+		if err != nil {
+			return err
+		}
 		if len(failed) != 1 || failed[1] == "" {
 			t.Errorf("failed: %v, want step 1 alone", failed)
+		}
+		if _, err := New().Edit(ctx, before.Generation, change.Invert(steps)); err == nil || !strings.Contains(err.Error(), "nothing was changed") {
+			t.Errorf("adding it: %v", err)
+		}
+		after, err := dump(ctx)
+		if err == nil && after.Generation != before.Generation {
+			t.Error("something was changed")
 		}
 		return err
 	})
