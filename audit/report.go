@@ -38,6 +38,8 @@ type Report struct {
 	Ports          []PortRow       `json:"ports"`
 	ExceptionsUsed []Exception     `json:"exceptions_used"`
 	Blind          []host.Blind    `json:"blind"`
+	// Doubts are what could falsify the report, in words: they change no verdict.
+	Doubts []string `json:"doubts"`
 }
 
 // Tool says which natwarden made the report.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/natwarden/natwarden/internal/host"
@@ -24,7 +23,7 @@ func Run(ctx context.Context, in Input, pol *policy.Policy, now time.Time) (*Rep
 		SchemaVersion: SchemaVersion, Tool: in.Tool, TakenAt: now.UTC().Truncate(time.Second), Host: in.Host,
 		Policy: PolicyRef{Path: pol.Path, SHA256: pol.SHA256}, Scope: in.Scope,
 		Redirects: []host.Redirect{}, Listeners: []host.Listener{}, Ports: []PortRow{}, ExceptionsUsed: []Exception{},
-		Blind: append([]host.Blind{}, state.Blind...),
+		Blind: append([]host.Blind{}, state.Blind...), Doubts: append(append([]string{}, in.Doubts...), state.Doubts...),
 	}
 	r.Scope.Sources = state.Sources
 	for _, space := range state.Spaces {
@@ -42,6 +41,7 @@ func Run(ctx context.Context, in Input, pol *policy.Policy, now time.Time) (*Rep
 func (r *Report) addSpace(space *host.Space, sockets bool) {
 	rows := append(walk.Redirects(space, walk.Options{SocketsRead: sockets}), space.Redirects...)
 	joinProcesses(rows, space)
+	shutOff(rows, space)
 	for i := range rows {
 		rows[i].Owner = owner.Of(&rows[i])
 		rows[i].Advice = owner.Advice(&rows[i])
@@ -116,57 +116,4 @@ func (r *Report) conclude() {
 func (r *Report) hasViolation() bool {
 	return slices.ContainsFunc(r.Redirects, func(x host.Redirect) bool { return x.Verdict == host.Violation }) ||
 		slices.ContainsFunc(r.Listeners, func(x host.Listener) bool { return x.Verdict == host.Violation })
-}
-
-// read asks the sources of every space. The sources of one space run side by
-// side, each on a thread of its own inside the namespace.
-func read(ctx context.Context, in Input) *host.State {
-	state := &host.State{Blind: slices.Clone(in.Blind)}
-	tally := newTally(in.Sources)
-	for _, space := range in.Spaces {
-		s := &host.Space{Netns: space.Label, NetnsUID: space.UID}
-		state.Spaces = append(state.Spaces, s)
-		var wait sync.WaitGroup
-		ask := func(i int) { tally.add(i, space.Label, readOne(ctx, space, in.Sources[i], s)) }
-		var followers []int
-		for i, source := range in.Sources {
-			if _, follows := source.(Follower); follows {
-				followers = append(followers, i)
-				continue
-			}
-			wait.Go(func() { ask(i) })
-		}
-		wait.Wait()
-		for _, i := range followers {
-			ask(i)
-		}
-	}
-	state.Blind = append(state.Blind, tally.blind...)
-	state.Sources = append(tally.states(in.Sources), skipped(in.Skipped)...)
-	return state
-}
-
-type answer struct {
-	reading host.Reading
-	err     error
-}
-
-func readOne(ctx context.Context, space Space, source Source, into *host.Space) answer {
-	var a answer
-	err := space.Enter(ctx, func(ctx context.Context) error {
-		a.reading, a.err = source.Read(ctx, into)
-		return nil
-	})
-	if err != nil {
-		a.err = err
-	}
-	return a
-}
-
-func skipped(names []string) []host.SourceState {
-	out := make([]host.SourceState, 0, len(names))
-	for _, name := range names {
-		out = append(out, host.SourceState{Name: name, State: host.Skipped, Why: "left out by --sources"})
-	}
-	return out
 }

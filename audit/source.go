@@ -28,13 +28,22 @@ type Space struct {
 	Enter func(ctx context.Context, work func(context.Context) error) error
 }
 
+// A Join looks at what was read of all namespaces together, once: after the
+// plain sources and before the followers.
+type Join struct {
+	Name string // of what it fails to read, in Blind
+	Run  func(ctx context.Context, spaces []*host.Space) ([]host.Blind, error)
+}
+
 // Input is all that an audit needs.
 type Input struct {
 	Spaces  []Space
 	Sources []Source
+	Join    []Join
 	Skipped []string // names of sources that --sources left out
 	Blind   []host.Blind
-	Scope   Scope // Netns, PIDNamespace, Root; Sources is filled by Run
+	Doubts  []string // what could falsify the report, in words
+	Scope   Scope    // Netns, PIDNamespace, Root; Sources is filled by Run
 	Tool    Tool
 	Host    Host
 }

@@ -29,6 +29,7 @@ func writeReportJSON(w io.Writer, r *audit.Report) error {
 	rows(e, "ports", r.Ports, (*encoder).portRow)
 	rows(e, "exceptions_used", r.ExceptionsUsed, (*encoder).exception)
 	rows(e, "blind", r.Blind, (*encoder).blind)
+	e.strs("doubts", r.Doubts)
 	e.close('}')
 	e.b = append(e.b, '\n')
 	e.flush()

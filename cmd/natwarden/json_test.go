@@ -43,6 +43,7 @@ func fullReport() *audit.Report {
 			Redirects: []string{"9f2c41d07a3b"}, Netns: "blue"}},
 		ExceptionsUsed: []audit.Exception{{ID: "ssh", Reason: "r", Owner: "o", Expires: "2027-01-01"}},
 		Blind:          []host.Blind{{Source: "nf_tables", What: "w", Why: "y"}},
+		Doubts:         []string{"the kernel is tainted"},
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"github.com/natwarden/natwarden/internal/ipset"
 	"github.com/natwarden/natwarden/internal/netns"
 	"github.com/natwarden/natwarden/internal/nft"
-	"github.com/natwarden/natwarden/internal/proc"
 	"github.com/natwarden/natwarden/internal/relay"
 	"github.com/natwarden/natwarden/internal/route"
 	"github.com/natwarden/natwarden/internal/sock"
@@ -17,10 +16,9 @@ import (
 	"github.com/natwarden/natwarden/internal/xtables"
 )
 
-// sources are all that can be looked at, in the order of the report. labels
-// are the names of the network namespaces in scope.
-func sources(labels map[netns.ID]string) []audit.Source {
-	return []audit.Source{interfaces{}, nfTables{}, xTables{}, sockets{labels}, route.Source{}, relay.Source{}}
+// sources are all that can be looked at, in the order of the report.
+func sources() []audit.Source {
+	return []audit.Source{interfaces{}, nfTables{}, xTables{}, sockets{}, route.Source{}, relay.Source{}}
 }
 
 // always is the group of what every other source needs.
@@ -141,18 +139,18 @@ func (xTables) Read(ctx context.Context, into *host.Space) (host.Reading, error)
 	return reading, nil
 }
 
-// sockets reads who listens, and the processes that hold the sockets.
-type sockets struct{ labels map[netns.ID]string }
+// sockets reads who listens. Who holds the sockets is found for all namespaces
+// at once: see socketHolders.
+type sockets struct{}
 
 func (sockets) Name() string  { return "sockets" }
 func (sockets) Group() string { return groupSockets }
 
-func (s sockets) Read(ctx context.Context, into *host.Space) (host.Reading, error) {
+func (sockets) Read(ctx context.Context, into *host.Space) (host.Reading, error) {
 	found, blind, err := sock.Read(ctx)
 	if err != nil {
 		return host.Reading{}, err
 	}
 	into.Listeners = found
-	unheld, err := proc.Attach(ctx, []*host.Space{into}, s.labels)
-	return host.Reading{State: host.Read, Objects: len(found), Blind: append(blind, unheld...)}, err
+	return host.Reading{State: host.Read, Objects: len(found), Blind: blind}, nil
 }

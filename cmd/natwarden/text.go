@@ -17,6 +17,7 @@ func (p *page) writeReport(r *audit.Report, quiet bool) {
 	if quiet {
 		return
 	}
+	p.doubts(r.Doubts)
 	p.scopeLine(r)
 	p.redirects("Not authorized", r, host.Violation, p.violation)
 	p.listeners("Listeners that are not authorized", r, host.Violation, p.badListener)
@@ -131,6 +132,18 @@ func (p *page) scopeLine(r *audit.Report) {
 		text += " Not looked at: " + strings.Join(not, ", ") + "."
 	}
 	p.paragraph("", text)
+}
+
+// doubts stand under the verdict, because they are about it.
+func (p *page) doubts(list []string) {
+	if len(list) == 0 {
+		return
+	}
+	text := strings.Join(list[:p.cut(len(list))], "; ")
+	if more := len(list) - p.cut(len(list)); more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	p.paragraph(yellow, "What could falsify this report: "+text+".")
 }
 
 func (p *page) redirects(title string, r *audit.Report, verdict string, show func(*host.Redirect)) {

@@ -26,12 +26,15 @@ func editors() []change.Editor {
 // groups; no group is all.
 func inputFor(spaces []audit.Space, labels map[netns.ID]string, groups []string) (audit.Input, error) {
 	in := audit.Input{Spaces: spaces, Tool: tool()}
-	for _, s := range sources(labels) {
+	for _, s := range sources() {
 		if len(groups) == 0 || s.Group() == always || slices.Contains(groups, s.Group()) {
 			in.Sources = append(in.Sources, s)
 		} else {
 			in.Skipped = append(in.Skipped, s.Name())
 		}
+	}
+	if slices.ContainsFunc(in.Sources, func(s audit.Source) bool { return s.Group() == groupSockets }) {
+		in.Join = append(in.Join, socketHolders(labels))
 	}
 	var err error
 	if in.Host, err = thisHost(); err != nil {

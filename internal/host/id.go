@@ -34,7 +34,7 @@ func ID(r *Redirect, content ...string) string {
 
 // stableNetns leaves out labels that are another next week.
 func stableNetns(label string) string {
-	if strings.HasPrefix(label, "pid:") || strings.HasPrefix(label, "fd:") {
+	if strings.HasPrefix(label, "pid:") || strings.HasPrefix(label, "fd:") || strings.HasPrefix(label, "/proc/") {
 		return "process"
 	}
 	return label

@@ -31,6 +31,17 @@ type Iface struct {
 	Name  string
 	Index int
 	Up    bool
+	// Kind is the driver's name for a virtual interface (IFLA_INFO_KIND: veth,
+	// macvlan, bridge); "" for hardware and for the loopback.
+	Kind     string
+	Loopback bool
+	// Other is the index of the interface at the other end or below (IFLA_LINK),
+	// 0 for none; OtherNetns is the namespace that it is in, by the number that this
+	// namespace has for it (IFLA_LINK_NETNSID), -1 for this one.
+	Other, OtherNetns int
+	// Port is the UDP port that the kernel itself answers on for the interface
+	// (vxlan, geneve); 0 for none.
+	Port uint16
 }
 
 // Space is what one network namespace holds.
@@ -43,6 +54,9 @@ type Space struct {
 	Addrs     []string
 	Listeners []Listener
 	Redirects []Redirect // those that are no rules; those of rules follow from Tables
+	// Unreached says why no packet from outside comes into the namespace: nothing
+	// in it then answers for another. "" where one may, or where it is not known.
+	Unreached string
 	// Generation is the nf_tables generation at which Tables was read.
 	Generation uint32
 
@@ -66,6 +80,9 @@ type State struct {
 	Spaces  []*Space
 	Sources []SourceState
 	Blind   []Blind
+	// Doubts are what could falsify the report, and what was not read without
+	// making it incomplete, in words.
+	Doubts []string
 }
 
 // Reading is what a source says of one network namespace.

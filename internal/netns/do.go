@@ -3,6 +3,7 @@ package netns
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -22,6 +23,11 @@ func Open(path string) (Handle, error) {
 	if err != nil {
 		return Handle{}, fmt.Errorf("opening network namespace %s: %w", path, err)
 	}
+	return handle(fd, path)
+}
+
+// handle takes over the open file of a path, if it is a network namespace.
+func handle(fd int, path string) (Handle, error) {
 	h := Handle{os.NewFile(uintptr(fd), path)}
 	kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
 	if err != nil {
@@ -30,10 +36,12 @@ func Open(path string) (Handle, error) {
 	}
 	if kind != unix.CLONE_NEWNET {
 		h.Close()
-		return Handle{}, fmt.Errorf("%s is a namespace, but none of a network", path)
+		return Handle{}, fmt.Errorf("%s is %w", path, errNoNet)
 	}
 	return h, nil
 }
+
+var errNoNet = errors.New("a namespace, but none of a network")
 
 // Close lets the namespace go.
 func (h Handle) Close() error { return h.file.Close() }

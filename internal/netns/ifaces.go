@@ -62,10 +62,33 @@ func ifaces(links []netlink.Link) []host.Iface {
 	out := make([]host.Iface, 0, len(links))
 	for _, l := range links {
 		a := l.Attrs()
-		out = append(out, host.Iface{Name: a.Name, Index: a.Index, Up: a.Flags&net.FlagUp != 0})
+		out = append(out, host.Iface{Name: a.Name, Index: a.Index, Up: a.Flags&net.FlagUp != 0, Loopback: a.Flags&net.FlagLoopback != 0,
+			Kind: kindOf(l), Other: a.ParentIndex, OtherNetns: a.NetNsID, Port: kernelPort(l)})
 	}
 	slices.SortFunc(out, func(a, b host.Iface) int { return a.Index - b.Index })
 	return out
+}
+
+// kindOf is the driver's name for a virtual interface. The library calls those
+// that have none "device".
+func kindOf(l netlink.Link) string {
+	if kind := l.Type(); kind != "device" {
+		return kind
+	}
+	return ""
+}
+
+// kernelPort is the UDP port on which the kernel answers for the interface.
+func kernelPort(l netlink.Link) uint16 {
+	switch l := l.(type) {
+	case *netlink.Vxlan:
+		return uint16(l.Port)
+	case *netlink.Geneve:
+		return l.Dport
+	case *netlink.BareUDP:
+		return l.Port
+	}
+	return 0
 }
 
 func addresses(list []netlink.Addr) []string {

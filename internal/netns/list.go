@@ -22,7 +22,7 @@ const source = "netns"
 
 // Space is a network namespace that was found, held open until Close.
 type Space struct {
-	Label  string // "" is the one in which natwarden was started; else a name, a path or "pid:N"
+	Label  string // "" is the one in which natwarden was started; else a name, a path, "pid:N" or "fd:PID/FD"
 	UID    uint32 // owner of its user namespace; 0 of the initial one
 	PID    int    // the smallest process in it, where that is how it was found; else 0
 	ID     ID
@@ -48,7 +48,7 @@ func OpenLabel(label string) (Handle, error) {
 
 // List finds and opens the namespaces of a scope, each once, in a fixed order:
 // the one in which natwarden was started, named ones, those of processes by
-// number. What could not be opened is Blind. The caller closes the spaces, and
+// number, those that only a mount or an open descriptor keeps alive. What could not be opened is Blind. The caller closes the spaces, and
 // does not call List inside of Handle.Do.
 func List(ctx context.Context, scope Scope) ([]Space, []host.Blind) {
 	l := lister{seen: map[ID]bool{}}
@@ -64,21 +64,23 @@ func List(ctx context.Context, scope Scope) ([]Space, []host.Blind) {
 			}
 			find(ctx, &l)
 		}
+		l.explainHidden(ctx)
 	}
 	return l.spaces, l.blind
 }
 
-// A finder adds the namespaces of one kind to the list. Those that only a
-// mount or an open descriptor holds are further finders.
+// A finder adds the namespaces of one kind to the list.
 type finder func(context.Context, *lister)
 
-func finders() []finder { return []finder{named, ofProcesses} }
+func finders() []finder { return []finder{named, ofProcesses, mounted, described} }
 
 type lister struct {
 	home   ID // the one in which natwarden was started
 	seen   map[ID]bool
 	spaces []Space
 	blind  []host.Blind
+	hidden []int // processes whose namespace may not be read
+	mounts *mounts
 }
 
 // begin learns where natwarden was started, so that the namespace keeps its

@@ -20,17 +20,32 @@ func ofProcesses(ctx context.Context, l *lister) {
 		l.missed("network namespaces of processes", err)
 		return
 	}
-	var hidden []int
 	for _, pid := range pids {
 		if ctx.Err() != nil {
 			l.missed("network namespaces of processes", ctx.Err())
 			return
 		}
 		if !l.addProcess(pid) {
-			hidden = append(hidden, pid)
+			l.hidden = append(l.hidden, pid)
+			continue
+		}
+		for _, tid := range otherThreads(pid) {
+			l.addProcess(tid)
 		}
 	}
-	l.explainHidden(ctx, hidden)
+}
+
+// otherThreads lists the threads of a process but the first one, which gave it
+// its number: each may be in a network namespace of its own. The number of
+// links of the folder tells how many there are (fs/proc/base.c).
+func otherThreads(pid int) []int {
+	path := fmt.Sprintf("/proc/%d/task", pid)
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil || st.Nlink <= 3 {
+		return nil
+	}
+	tids, _ := numbersIn(path) // one that has ended holds nothing
+	return slices.DeleteFunc(tids, func(tid int) bool { return tid == pid })
 }
 
 // addProcess says false of a process whose namespace may not be read.
@@ -59,13 +74,13 @@ func gone(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err,
 // opened live in none that is known. Anybody may stat /proc/PID/net/dev, and its
 // inode is the same for all processes of one namespace (fs/proc/proc_net.c
 // makes the file once for each).
-func (l *lister) explainHidden(ctx context.Context, hidden []int) {
-	if len(hidden) == 0 {
+func (l *lister) explainHidden(ctx context.Context) {
+	if len(l.hidden) == 0 {
 		return
 	}
 	known := l.netFiles(ctx)
 	var first, others int
-	for _, pid := range hidden {
+	for _, pid := range l.hidden {
 		file, err := netFile(fmt.Sprintf("/proc/%d/net/dev", pid))
 		switch {
 		case err == nil && known[file] || err != nil && gone(err):
@@ -111,21 +126,31 @@ func netFile(path string) (ID, error) {
 // processes lists the process numbers of /proc, in order, without our own:
 // our threads stand where Handle.Do took them.
 func processes() ([]int, error) {
-	dir, err := os.Open("/proc")
+	pids, err := numbersIn("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("listing /proc: %w", err)
+	}
+	own := os.Getpid()
+	return slices.DeleteFunc(pids, func(pid int) bool { return pid == own }), nil
+}
+
+// numbersIn lists the entries of a folder that are numbers, in order.
+func numbersIn(path string) ([]int, error) {
+	dir, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer dir.Close()
 	names, err := dir.Readdirnames(-1)
 	if err != nil {
-		return nil, fmt.Errorf("listing /proc: %w", err)
+		return nil, err
 	}
-	var pids []int
+	var out []int
 	for _, n := range names {
-		if pid, err := strconv.ParseUint(n, 10, 31); err == nil && int(pid) != os.Getpid() {
-			pids = append(pids, int(pid))
+		if number, err := strconv.ParseUint(n, 10, 31); err == nil {
+			out = append(out, int(number))
 		}
 	}
-	slices.Sort(pids)
-	return pids, nil
+	slices.Sort(out)
+	return out, nil
 }

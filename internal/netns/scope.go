@@ -19,7 +19,8 @@ type Scope struct {
 func AllSpaces() Scope { return Scope{all: true} }
 
 // ParseScope reads the values of --netns: current, all, NAME (of
-// /run/netns), PATH (of a namespace file) or pid:N. No value is current.
+// /run/netns), PATH (of a namespace file), pid:N or fd:PID/FD (a descriptor that
+// a process holds). No value is current.
 func ParseScope(values []string) (Scope, error) {
 	s := Scope{current: len(values) == 0}
 	for _, v := range values {
@@ -57,6 +58,9 @@ const namedDir = "/run/netns"
 
 // pathOf gives the namespace file that a label stands for.
 func pathOf(label string) (string, error) {
+	if of, ok := strings.CutPrefix(label, "fd:"); ok {
+		return descriptorPath(of)
+	}
 	switch pid, ofProcess := strings.CutPrefix(label, "pid:"); {
 	case label == "":
 		return startedInPath, nil
@@ -74,4 +78,15 @@ func pathOf(label string) (string, error) {
 		return "", fmt.Errorf("%q is no network namespace: want current, all, a name in %s, an absolute path, or pid:N", label, namedDir)
 	}
 	return filepath.Join(namedDir, label), nil
+}
+
+// descriptorPath gives the file behind "PID/FD".
+func descriptorPath(text string) (string, error) {
+	pid, fd, ok := strings.Cut(text, "/")
+	p, err := strconv.ParseUint(pid, 10, 31)
+	n, err2 := strconv.ParseUint(fd, 10, 31)
+	if !ok || err != nil || err2 != nil || p == 0 {
+		return "", fmt.Errorf("%q names no open file: want fd:PID/FD with two numbers", "fd:"+text)
+	}
+	return fmt.Sprintf("/proc/%d/fd/%d", p, n), nil
 }

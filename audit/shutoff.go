@@ -1,0 +1,17 @@
+package audit
+
+import "github.com/natwarden/natwarden/internal/host"
+
+// shutOff makes the redirects of a namespace that no packet from outside
+// reaches inactive, whatever their mechanism. One that never was anything but a
+// saved form stays that: it speaks of the next boot.
+func shutOff(rows []host.Redirect, space *host.Space) {
+	if space.Unreached == "" {
+		return
+	}
+	for i := range rows {
+		if rows[i].State != host.Saved && rows[i].State != host.Inactive {
+			rows[i].State, rows[i].Why = host.Inactive, []string{space.Unreached}
+		}
+	}
+}
