@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/natwarden/natwarden/audit"
+	"github.com/natwarden/natwarden/internal/bpf"
+	"github.com/natwarden/natwarden/internal/flow"
 	"github.com/natwarden/natwarden/internal/host"
 	"github.com/natwarden/natwarden/internal/ipset"
 	"github.com/natwarden/natwarden/internal/netns"
@@ -12,14 +14,19 @@ import (
 	"github.com/natwarden/natwarden/internal/relay"
 	"github.com/natwarden/natwarden/internal/route"
 	"github.com/natwarden/natwarden/internal/sock"
+	"github.com/natwarden/natwarden/internal/tc"
+	"github.com/natwarden/natwarden/internal/walk"
 	"github.com/natwarden/natwarden/internal/xt"
 	"github.com/natwarden/natwarden/internal/xtables"
 )
 
 // sources are all that can be looked at, in the order of the report.
 func sources() []audit.Source {
-	return []audit.Source{interfaces{}, nfTables{}, xTables{}, sockets{}, route.Source{}, relay.Source{}}
+	return []audit.Source{interfaces{}, nfTables{}, xTables{}, sockets{}, route.Source{}, relay.Source{}, flow.Source{Rules: rulesOf}, tc.Source{}, bpf.Source{}}
 }
+
+// rulesOf are the redirects that the rules of a space make.
+func rulesOf(space *host.Space) []host.Redirect { return walk.Redirects(space, walk.Options{}) }
 
 // always is the group of what every other source needs.
 const always = ""
@@ -30,10 +37,14 @@ const (
 	groupSockets = "sockets"
 	groupRoutes  = "routes"
 	groupRelays  = "relays"
+	groupFlows   = "flows"
+	groupBPF     = "bpf"
 )
 
 // sourceGroups are the names that --sources takes.
-func sourceGroups() []string { return []string{groupRules, groupSockets, groupRoutes, groupRelays} }
+func sourceGroups() []string {
+	return []string{groupRules, groupSockets, groupRoutes, groupRelays, groupFlows, groupBPF}
+}
 
 // interfaces reads the namespace's interfaces and addresses, by which it is
 // known where rules act and which addresses are this host's.
@@ -69,6 +80,9 @@ func (nfTables) Read(ctx context.Context, into *host.Space) (host.Reading, error
 	}
 	decoded := nft.Decode(dump, nft.Env{Sets: env.Sets, Ifname: names, Now: env.Now})
 	into.Generation = dump.Generation
+	if dump.UsesConntrack() {
+		into.NoteTracking()
+	}
 	into.AddTables(decoded.Tables...)
 	return host.Reading{State: host.Read, Objects: rulesIn(decoded.Tables), Blind: append(blind, decoded.Blind...)}, nil
 }
@@ -135,6 +149,9 @@ func (xTables) Read(ctx context.Context, into *host.Space) (host.Reading, error)
 	env, blind := ruleWorld(ctx)
 	tables, undecoded := xtables.Decode(dump, env) // names the dump's own blind spots as well
 	into.AddTables(tables...)
+	if dump.UsesConntrack() {
+		into.NoteTracking()
+	}
 	reading.Blind = append(blind, undecoded...)
 	return reading, nil
 }

@@ -60,6 +60,8 @@ type Space struct {
 	// Generation is the nf_tables generation at which Tables was read.
 	Generation uint32
 
+	tracked bool
+
 	mu sync.Mutex // sources of one space run side by side
 }
 
@@ -106,4 +108,19 @@ func (s *Space) AddRedirects(rows ...Redirect) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.Redirects = append(s.Redirects, rows...)
+}
+
+// NoteTracking says that a rule of the space uses conntrack: a ct or state
+// match, or a translation. Only then does the kernel track connections there.
+func (s *Space) NoteTracking() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tracked = true
+}
+
+// Tracked says whether a rule of the space uses conntrack.
+func (s *Space) Tracked() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tracked
 }

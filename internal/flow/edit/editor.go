@@ -33,13 +33,27 @@ func (Editor) World(ctx context.Context) (*change.World, error) {
 	return &change.World{Backend: Backend, Places: map[string][]string{}, Files: map[string][]byte{}}, ctx.Err()
 }
 
-// Steps refuses: no redirect is a flow of conntrack's own. See CutSteps.
-func (Editor) Steps(ctx context.Context, refs []host.Ref, _ []string) ([]change.Step, []change.Refusal, error) {
+// Steps cuts the flows that refs name: those that no rule explains. For those
+// that ride a rule see CutSteps.
+func (Editor) Steps(ctx context.Context, refs []host.Ref, ids []string) ([]change.Step, []change.Refusal, error) {
+	var steps []change.Step
 	var refused []change.Refusal
-	for _, r := range refs {
-		refused = append(refused, change.Refusal{Ref: r, Why: "conntrack holds flows, not rules"})
+	for i, ref := range refs {
+		if len(ref.Key) == 0 {
+			refused = append(refused, change.Refusal{Ref: ref, Why: "conntrack holds flows, not rules"})
+			continue
+		}
+		keys, err := flow.Unpack(ref.Key)
+		if err != nil {
+			return nil, nil, fmt.Errorf("cutting %s: %w", ref.Text, err)
+		}
+		for _, key := range keys {
+			s := cutStep(key, ref.Text, ref.Family)
+			s.IDs = []string{ids[i]}
+			steps = append(steps, s)
+		}
 	}
-	return nil, refused, ctx.Err()
+	return steps, refused, ctx.Err()
 }
 
 // CutSteps makes a step for each translated flow of the calling thread's
@@ -64,10 +78,14 @@ func cut(f *flow.Flow) change.Step {
 	if f.Orig.Dst.Is6() {
 		family = host.IP6
 	}
-	sum := sha256.Sum256(f.Key)
+	return cutStep(f.Key, f.String(), family)
+}
+
+func cutStep(key []byte, text string, family host.Family) change.Step {
+	sum := sha256.Sum256(key)
 	return change.Step{Action: change.Cut, Before: &change.Object{
 		Kind: "flow", Backend: Backend, Family: family,
-		Fingerprint: hex.EncodeToString(sum[:]), Text: f.String(), Raw: f.Key,
+		Fingerprint: hex.EncodeToString(sum[:]), Text: text, Raw: key,
 	}}
 }
 
