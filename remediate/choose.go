@@ -202,7 +202,9 @@ func wholeRule(rows []*host.Redirect) []choice {
 	var out []choice
 	for _, r := range rows {
 		ref := *r.Ref
-		ref.Set, ref.Key, ref.Anonymous = "", nil, false
+		if ref.Set != "" {
+			ref.Set, ref.Key, ref.Anonymous = "", nil, false
+		}
 		out = append(out, choice{r, ref, "nothing in the rule is allowed"})
 	}
 	return out

@@ -42,6 +42,14 @@ type Options struct {
 	Policy   []byte           // the policy file's bytes for the snapshot; nil for the built-in one
 	Now      func() time.Time // nil is time.Now
 
+	// Settle is how long to wait after a change before looking whether somebody
+	// put it back; 0 does not wait. Alone says whether nobody else lives in the network
+	// namespace in which it runs, so that there is nobody to wait for; nil: never.
+	Settle time.Duration
+	Alone  func(ctx context.Context) bool
+	// Witness hears who changes rules in the namespace in which it is called; nil: nobody does.
+	Witness func() (Witness, error)
+
 	// Cuts gives the steps that cut the flows which ride the removed redirects.
 	// It runs in their network namespace: once for the plan and again after the commit.
 	Cuts func(ctx context.Context, removed []host.Redirect) ([]change.Step, error)

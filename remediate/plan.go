@@ -217,6 +217,7 @@ func (g *group) unprovable(failed map[int]string) map[int]string {
 		switch {
 		case failed[i] != "":
 			out[i] = failed[i]
+		case s.Action == change.Cut: // a flow need not come back: its client connects again
 		case !s.Reversible:
 			out[i] = "the kernel does not take it back as it was"
 		case !storable(s.Before) || !storable(s.After):

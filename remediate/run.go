@@ -169,7 +169,11 @@ func (r *run) change(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("interrupted: %w", err)
 	}
-	return r.note(rollback.Entry{Event: rollback.Verified, Group: -1})
+	if err := r.note(rollback.Entry{Event: rollback.Verified, Group: -1}); err != nil {
+		return err
+	}
+	r.settle(ctx)
+	return nil
 }
 
 // note writes a line of the journal.

@@ -3,11 +3,10 @@ package remediate
 import (
 	"context"
 	"fmt"
-	"os"
-	"strconv"
 	"strings"
 
 	"github.com/natwarden/natwarden/internal/host"
+	"github.com/natwarden/natwarden/internal/proc"
 )
 
 // verify reads the host again: what was planned is gone, every other
@@ -66,7 +65,7 @@ func transient(l host.Listener) bool {
 // to be so.
 func anyRuns(processes []host.Process) bool {
 	for _, p := range processes {
-		if _, err := os.Stat("/proc/" + strconv.Itoa(p.PID)); err == nil {
+		if _, err := proc.LifeOf(p.PID); err == nil {
 			return true
 		}
 	}

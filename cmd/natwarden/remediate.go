@@ -13,6 +13,8 @@ import (
 
 	"github.com/natwarden/natwarden/audit"
 	"github.com/natwarden/natwarden/internal/netns"
+	"github.com/natwarden/natwarden/internal/nft"
+	"github.com/natwarden/natwarden/internal/proc"
 	"github.com/natwarden/natwarden/policy"
 	"github.com/natwarden/natwarden/remediate"
 )
@@ -149,6 +151,12 @@ func lookAgain(ctx context.Context, s *spaces, pol *policy.Policy, r *remediate.
 	return nil
 }
 
+// settleTime is how long a change is watched for somebody who puts it back:
+// what runs every second, or is woken by the change itself, shows in it.
+const settleTime = 2500 * time.Millisecond
+
+func witness() (remediate.Witness, error) { return nft.NewWatch() }
+
 func (o *RemediateOptions) options(a *app, pol *policy.Policy) remediate.Options {
 	return remediate.Options{
 		Only:         o.Only,
@@ -159,5 +167,8 @@ func (o *RemediateOptions) options(a *app, pol *policy.Policy) remediate.Options
 		Policy:       pol.Source,
 		Now:          time.Now,
 		Listeners:    listeners(),
+		Settle:       settleTime,
+		Alone:        proc.AloneInNetns,
+		Witness:      witness,
 	}
 }

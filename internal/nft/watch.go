@@ -1,0 +1,96 @@
+package nft
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// A Watch hears who changes nf_tables in one network namespace. The kernel
+// names the process of each commit (NFT_MSG_NEWGEN to group NFNLGRP_NFTABLES);
+// changes of iptables-legacy make no event.
+type Watch struct {
+	conn *netlink.Conn
+	seen []GenInfo
+}
+
+// NewWatch starts to listen in the namespace of the calling thread; nil where
+// nf_tables is not loaded.
+func NewWatch() (*Watch, error) {
+	if !Loaded() {
+		return nil, nil
+	}
+	c, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err != nil {
+		return nil, fmt.Errorf("opening the monitor of nf_tables: %w", err)
+	}
+	if err := c.JoinGroup(unix.NFNLGRP_NFTABLES); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("opening the monitor of nf_tables: %w", err)
+	}
+	// A large commit overflows any buffer; then some names are missing, no more.
+	_ = c.SetReadBuffer(4 << 20)
+	return &Watch{conn: c}, nil
+}
+
+// Close ends the watch.
+func (w *Watch) Close() error {
+	if w == nil {
+		return nil
+	}
+	return w.conn.Close()
+}
+
+// maxHeard bounds what one question to the watch takes in, in messages.
+const maxHeard = 100_000
+
+// Changers names the other processes that committed since the watch began:
+// "iptables (pid 4711)".
+func (w *Watch) Changers() []string {
+	if w == nil {
+		return nil
+	}
+	w.drain()
+	var out []string
+	for _, g := range w.seen {
+		if text := fmt.Sprintf("%s (pid %d)", g.Comm, g.PID); int(g.PID) != os.Getpid() && !slices.Contains(out, text) {
+			out = append(out, text)
+		}
+	}
+	return out
+}
+
+// drain takes in what has arrived and waits for nothing.
+func (w *Watch) drain() {
+	for heard := 0; heard < maxHeard; {
+		if err := w.conn.SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
+			return
+		}
+		msgs, err := w.conn.Receive()
+		if errors.Is(err, unix.ENOBUFS) {
+			heard++
+			continue
+		}
+		if err != nil {
+			return // nothing more: the deadline
+		}
+		heard += len(msgs)
+		for _, m := range msgs {
+			w.take(m)
+		}
+	}
+}
+
+func (w *Watch) take(m netlink.Message) {
+	if m.Header.Type != netlink.HeaderType(tables(unix.NFT_MSG_NEWGEN)) || len(m.Data) < NetfilterHead {
+		return
+	}
+	if g, err := ParseGeneration(m.Data[NetfilterHead:]); err == nil {
+		w.seen = append(w.seen, *g)
+	}
+}
