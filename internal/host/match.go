@@ -159,3 +159,8 @@ func subset(small, big []string) bool {
 	}
 	return true
 }
+
+// EmptyIPSet is the text of Match.Waiting for an empty ipset, so that a rule
+// elsewhere that fills the set can be found to answer it. name is as rules
+// write it, escaped.
+func EmptyIPSet(name string) string { return "ipset " + name + " is empty" }

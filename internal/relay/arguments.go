@@ -155,6 +155,9 @@ func readNetcat(p *program) ([]hop, error) {
 // readSSLH reads sslh(8): every service that it may hand a connection to.
 func readSSLH(p *program) ([]hop, error) {
 	h := hop{proto: "tcp", kind: "proxy", how: "arguments of sslh"}
+	joined := *p
+	joined.args = rejoined(p.args)
+	p = &joined
 	for _, service := range []string{"--ssh", "--tls", "--ssl", "--http", "--openvpn", "--tinc", "--xmpp", "--adb", "--socks5", "--rdp", "--syslog", "--anyprot"} {
 		for _, v := range p.options(service) {
 			h.to = append(h.to, parseDestination(v, 0))
@@ -171,6 +174,21 @@ func readSSLH(p *program) ([]hop, error) {
 		return []hop{h}, errNoDestination
 	}
 	return []hop{h}, nil
+}
+
+// rejoined mends arguments whose colons sslh overwrote with NUL while it read
+// them: "127.0.0.1", "22" were one.
+func rejoined(args []string) []string {
+	var out []string
+	for _, a := range args {
+		last := len(out) - 1
+		if last > 0 && listenPort(a) != 0 && !strings.HasPrefix(out[last], "-") && !strings.Contains(out[last], ":") {
+			out[last] += ":" + a
+			continue
+		}
+		out = append(out, a)
+	}
+	return out
 }
 
 // sslhConfig reads `host: "…"; port: "…";` pairs of the protocols section

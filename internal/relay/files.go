@@ -146,7 +146,7 @@ func readRedsocks(p *program) ([]hop, error) {
 		if s.name != "redsocks" && s.name != "redudp" || s.one("ip") == "" {
 			continue
 		}
-		h := hop{proto: "tcp", port: listenPort(s.one("local_port")), kind: "proxy", how: "redsocks section, through a " + s.one("type") + " proxy", file: file, open: true,
+		h := hop{proto: "tcp", port: listenPort(s.one("local_port")), kind: "proxy", how: "redsocks section, through a " + s.one("type") + " proxy", file: file, fed: true,
 			to: []destination{parseDestination(s.one("ip")+":"+s.one("port"), 0)}}
 		if s.name == "redudp" {
 			h.proto = "udp"

@@ -17,6 +17,7 @@ type hop struct {
 	how   string // the evidence, in words
 	file  string // the configuration that says so
 	open  bool   // it leads wherever its client asks
+	fed   bool   // it takes only what a redirect hands to it: that redirect is the finding
 }
 
 // A destination is an address, or a name that natwarden does not resolve:

@@ -169,7 +169,10 @@ func (f *finder) destinations(r *host.Redirect, h hop) {
 	if h.open {
 		r.Evidence = append(r.Evidence, "it leads wherever its client asks")
 	}
-	r.Info = !outside
+	if h.fed {
+		r.Evidence = append(r.Evidence, "it answers only what a REDIRECT hands to it: see the rule that does")
+	}
+	r.Info = !outside || h.fed
 }
 
 func (f *finder) own(a netip.Addr) bool { return slices.Contains(f.space.Addrs, a.String()) }

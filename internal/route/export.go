@@ -27,7 +27,7 @@ type Object struct {
 	Fingerprint string
 }
 
-// Objects lists the routes, rules and proxy neighbours that the audit looks at,
+// Objects lists the local routes, rules and proxy neighbours that somebody made,
 // of the namespace of the calling thread.
 func Objects(ctx context.Context) ([]Object, error) {
 	v, err := load(ctx)
@@ -38,7 +38,8 @@ func Objects(ctx context.Context) ([]Object, error) {
 	for _, r := range v.routes {
 		// What the kernel and router advertisements make comes and goes with links
 		// and addresses: it is neither judged nor compared.
-		if r.proto == unix.RTPROT_KERNEL || r.proto == unix.RTPROT_RA || v.natural(r) {
+		// The routes of a rule's table are read only while a rule names it.
+		if r.kind != unix.RTN_LOCAL || r.proto == unix.RTPROT_KERNEL || r.proto == unix.RTPROT_RA || v.natural(r) {
 			continue
 		}
 		out = append(out, object(refRoute, r.raw))

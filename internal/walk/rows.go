@@ -18,15 +18,21 @@ type spaceView struct {
 	Options
 	space  *host.Space
 	ifaces map[string]bool
+	filled map[string]bool // ipsets and sets that packets fill, by the words of an empty one
 }
 
 // Redirects gives a row for each redirect that a rule of the space makes: one
 // for each box of protocol, ports, address and source. Verdicts, owners and
 // advice are filled by others.
 func Redirects(space *host.Space, o Options) []host.Redirect {
-	view := &spaceView{Options: o, space: space, ifaces: map[string]bool{}}
+	view := &spaceView{Options: o, space: space, ifaces: map[string]bool{}, filled: map[string]bool{}}
 	for _, i := range space.Ifaces {
 		view.ifaces[i.Name] = true
+	}
+	for _, t := range space.Tables {
+		for name := range t.Filled {
+			view.filled[host.EmptyIPSet(name)] = true
+		}
 	}
 	var rows []host.Redirect
 	for _, t := range space.Tables {

@@ -39,7 +39,7 @@ func activeWords(e *extent) string {
 
 // waiting names the event that makes the redirect act.
 func (s *spaceView) waiting(e *extent) string {
-	if e.match.Waiting != "" {
+	if e.match.Waiting != "" && !s.filled[e.match.Waiting] { // an ipset that packets fill is a knock: it acts
 		return e.match.Waiting
 	}
 	if why := s.absent(e.match.In); why != "" {

@@ -13,7 +13,7 @@ const maxAlternatives = 1024
 
 // EmptySet is the text of host.Match.Waiting for an empty ipset, so that a
 // caller who knows that packets fill the set can tell it from a dead end.
-func EmptySet(name string) string { return "ipset " + bareName(name) + " is empty" }
+func EmptySet(name string) string { return host.EmptyIPSet(bareName(name)) }
 
 // setUse is the use of an ipset in a rule: struct xt_set_info.
 type setUse struct {
