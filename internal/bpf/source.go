@@ -1,0 +1,45 @@
+package bpf
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/natwarden/natwarden/internal/host"
+)
+
+// Source reads eBPF programs for the audit.
+type Source struct{}
+
+// Name is the source's name in the report.
+func (Source) Name() string { return "bpf" }
+
+// Group is the source's name for --sources.
+func (Source) Group() string { return "bpf" }
+
+// Read finds the programs that stand in the way in the namespace of the
+// calling thread.
+func (Source) Read(ctx context.Context, into *host.Space) (host.Reading, error) {
+	if _, err := ebpf.ProgramGetNextID(0); noKernel(err) {
+		return host.Reading{State: host.Absent, Why: "the kernel has no bpf system call"}, nil
+	}
+	found, blind, err := Attachments(ctx, into.Netns == "")
+	if err != nil {
+		return host.Reading{}, fmt.Errorf("reading eBPF programs: %w", err)
+	}
+	c := NewCatalog(ctx)
+	for _, a := range found {
+		if a.Kind == FlowDissector {
+			blind = append(blind, host.Blind{Source: "bpf", What: a.text(), Why: "a flow dissector program is present and not judged"})
+			continue
+		}
+		r, err := c.row(a)
+		if err != nil {
+			blind = append(blind, host.Blind{Source: "bpf", What: a.Place(), Why: err.Error()})
+			continue
+		}
+		into.AddRedirects(r)
+	}
+	return host.Reading{State: host.Read, Objects: len(found), Blind: blind}, nil
+}
