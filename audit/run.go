@@ -44,7 +44,9 @@ func (r *Report) addSpace(space *host.Space, sockets bool) {
 	shutOff(rows, space)
 	for i := range rows {
 		rows[i].Owner = owner.Of(&rows[i])
-		rows[i].Advice = owner.Advice(&rows[i])
+		if advice := owner.Advice(&rows[i]); advice != "" {
+			rows[i].Advice = advice // who made it knows better than who found it
+		}
 	}
 	r.Redirects = append(r.Redirects, rows...)
 	r.Listeners = append(r.Listeners, space.Listeners...)
