@@ -9,15 +9,17 @@ import (
 
 // The backends of which this package knows how they name places.
 const (
-	xTables   = "x_tables"
-	rtnetlink = "rtnetlink"
+	xTables        = "x_tables"
+	rtnetlink      = "rtnetlink"
+	trafficControl = "tc"
+	programs       = "bpf"
 )
 
 // placeOf is the place of an object in change.World.Places.
 func placeOf(o *change.Object) string {
 	switch {
-	case o.Backend == rtnetlink:
-		return "rtnetlink " + o.Kind
+	case o.Backend == rtnetlink, o.Backend == trafficControl, o.Backend == programs:
+		return o.Backend + " " + o.Kind
 	case o.Kind == "element":
 		return fmt.Sprintf("%s %s @%s", o.Family, o.Table, o.Set)
 	case o.Backend == xTables:

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/natwarden/natwarden/audit"
+	bpfedit "github.com/natwarden/natwarden/internal/bpf/edit"
 	"github.com/natwarden/natwarden/internal/change"
 	flowedit "github.com/natwarden/natwarden/internal/flow/edit"
 	"github.com/natwarden/natwarden/internal/host"
@@ -14,12 +15,13 @@ import (
 	procedit "github.com/natwarden/natwarden/internal/proc/edit"
 	routeedit "github.com/natwarden/natwarden/internal/route/edit"
 	"github.com/natwarden/natwarden/internal/sock"
+	tcedit "github.com/natwarden/natwarden/internal/tc/edit"
 	xtedit "github.com/natwarden/natwarden/internal/xtables/edit"
 )
 
 // editors are all that can be changed, in the order of a plan.
 func editors() []change.Editor {
-	return []change.Editor{nftedit.New(), xtedit.New(""), flowedit.Editor{}, routeedit.New(), procedit.New()}
+	return []change.Editor{nftedit.New(), xtedit.New(""), flowedit.Editor{}, routeedit.New(), tcedit.New(), bpfedit.New(), procedit.New()}
 }
 
 // inputFor is what audit.Run needs to look at spaces through the sources of

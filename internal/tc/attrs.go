@@ -27,6 +27,14 @@ func list(b []byte) ([]netlink.Attribute, error) {
 	return all, nil
 }
 
+// pack writes attributes, with their lengths as they are now.
+func pack(all []netlink.Attribute) ([]byte, error) {
+	for i := range all {
+		all[i].Length = uint16(4 + len(all[i].Data))
+	}
+	return netlink.MarshalAttributes(all)
+}
+
 func parse(b []byte) (attrs, error) {
 	all, err := list(b)
 	out := make(attrs, len(all))

@@ -20,6 +20,7 @@ type Object struct {
 	Text        string
 	Kind        string // of the classifier
 	Program     uint32 // id of its eBPF program; 0: none
+	Table       bool   // it is a hash table of u32, no filter
 	Shared      bool   // it belongs to a block of several devices
 	// Unrestorable says why Raw cannot put the filter back; "" where it can.
 	Unrestorable string
@@ -59,7 +60,7 @@ func (v *view) object(f filter) (Object, error) {
 	if f.isTable() {
 		place += " tables"
 	}
-	o := Object{Place: place, Dev: v.ifname(f.dev), Raw: raw, Dumped: f.raw, Fingerprint: fingerprint(place, raw), Text: v.text(f), Kind: f.kind, Shared: f.block != 0}
+	o := Object{Place: place, Dev: v.ifname(f.dev), Raw: raw, Dumped: f.raw, Fingerprint: fingerprint(place, raw), Text: v.text(f), Kind: f.kind, Table: f.isTable(), Shared: f.block != 0}
 	if f.kind == "bpf" {
 		o.Program, _ = f.options.u32(bpfID)
 	}

@@ -188,6 +188,7 @@ const (
 	bpfOps  = 5
 	bpfFD   = 6
 	bpfName = 7
+	bpfTag  = 10
 	bpfID   = 11
 )
 

@@ -37,7 +37,7 @@ func lasting(f filter, lone bool) ([]byte, error) {
 			kept = append(kept, a)
 		}
 	}
-	packed, err := netlink.MarshalAttributes(kept)
+	packed, err := pack(kept)
 	return append(header, packed...), err
 }
 
@@ -74,6 +74,9 @@ func (f filter) lastingOptions(b []byte, lone bool) ([]byte, error) {
 		if slices.Contains(drop, a.Type) {
 			continue
 		}
+		if a.Type == f.flagsAttr() && len(a.Data) == 4 {
+			a.Data = binary.NativeEndian.AppendUint32(nil, binary.NativeEndian.Uint32(a.Data)&asked)
+		}
 		if hasActions && a.Type == holder {
 			if a.Data, err = lastingActions(a.Data); err != nil {
 				return nil, err
@@ -81,7 +84,15 @@ func (f filter) lastingOptions(b []byte, lone bool) ([]byte, error) {
 		}
 		kept = append(kept, a)
 	}
-	return netlink.MarshalAttributes(kept)
+	return pack(kept)
+}
+
+// asked are the flags that a filter may be added with; the kernel says by the
+// others whether hardware took it (TCA_CLS_FLAGS_SKIP_HW, _SKIP_SW, _VERBOSE).
+const asked = 1 | 2 | 16
+
+func (f filter) flagsAttr() uint16 {
+	return map[string]uint16{"u32": 11, "flower": 22, "matchall": 3, "bpf": 9}[f.kind]
 }
 
 func lastingActions(b []byte) ([]byte, error) {
@@ -110,11 +121,11 @@ func lastingActions(b []byte) ([]byte, error) {
 				kept = append(kept, p)
 			}
 		}
-		if all[i].Data, err = netlink.MarshalAttributes(kept); err != nil {
+		if all[i].Data, err = pack(kept); err != nil {
 			return nil, err
 		}
 	}
-	return netlink.MarshalAttributes(all)
+	return pack(all)
 }
 
 // parts are the attributes of an action's options: its parameters, which begin
@@ -154,7 +165,7 @@ func lastingParms(kind string, b []byte) ([]byte, error) {
 		}
 		kept = append(kept, a)
 	}
-	return netlink.MarshalAttributes(kept)
+	return pack(kept)
 }
 
 // fingerprint identifies a filter by place and content.

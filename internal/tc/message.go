@@ -1,0 +1,96 @@
+package tc
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Deletion is the body of the RTM_DELTFILTER that deletes a filter: place,
+// preference, handle, chain and classifier.
+func Deletion(o Object) ([]byte, error) {
+	if len(o.Dumped) < sizeofTcmsg {
+		return nil, fmt.Errorf("deleting %s: %w", o.Text, errShort)
+	}
+	all, err := list(o.Dumped[sizeofTcmsg:])
+	if err != nil {
+		return nil, fmt.Errorf("deleting %s: %w", o.Text, err)
+	}
+	var kept []netlink.Attribute
+	for _, a := range all {
+		if a.Type == unix.TCA_KIND || a.Type == tcaChain {
+			kept = append(kept, a)
+		}
+	}
+	packed, err := pack(kept)
+	return append(bytes.Clone(o.Dumped[:sizeofTcmsg]), packed...), err
+}
+
+// Addition is the body of the RTM_NEWTFILTER that puts a filter back, from
+// Object.Raw. The device is found by its name; program is the descriptor of its eBPF program, -1 for none.
+func Addition(ctx context.Context, raw []byte, dev string, program int) ([]byte, error) {
+	if len(raw) < sizeofTcmsg {
+		return nil, errShort
+	}
+	out := bytes.Clone(raw[:sizeofTcmsg])
+	if binary.NativeEndian.Uint32(out[4:]) != blockIndex {
+		index, err := indexOf(ctx, dev)
+		if err != nil {
+			return nil, err
+		}
+		binary.NativeEndian.PutUint32(out[4:], index)
+	}
+	if program < 0 {
+		return append(out, raw[sizeofTcmsg:]...), nil
+	}
+	all, err := list(raw[sizeofTcmsg:])
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		if all[i].Type == unix.TCA_OPTIONS {
+			if all[i].Data, err = withProgram(all[i].Data, program); err != nil {
+				return nil, err
+			}
+		}
+	}
+	packed, err := pack(all)
+	return append(out, packed...), err
+}
+
+// withProgram names the program by descriptor. Its tag is for reading only.
+func withProgram(options []byte, fd int) ([]byte, error) {
+	all, err := list(options)
+	if err != nil {
+		return nil, err
+	}
+	kept := []netlink.Attribute{{Type: bpfFD, Data: binary.NativeEndian.AppendUint32(nil, uint32(fd))}}
+	for _, a := range all {
+		if a.Type != bpfTag && a.Type != bpfID && a.Type != bpfFD {
+			kept = append(kept, a)
+		}
+	}
+	return pack(kept)
+}
+
+func indexOf(ctx context.Context, dev string) (uint32, error) {
+	c, err := dial(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	v := &view{links: map[uint32]link{}}
+	if err := v.loadLinks(c); err != nil {
+		return 0, err
+	}
+	for index, l := range v.links {
+		if l.name == dev {
+			return index, nil
+		}
+	}
+	return 0, fmt.Errorf("there is no interface %s", dev)
+}
