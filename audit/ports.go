@@ -11,7 +11,7 @@ import (
 // portRows joins redirects and listeners of one namespace: who answers on each
 // port. A redirect stands before the listener that it hides.
 func portRows(netns string, rows []host.Redirect, listeners []host.Listener) []PortRow {
-	out := []PortRow{}
+	out := make([]PortRow, 0, len(rows)+2*len(listeners))
 	taken := takenPorts{}
 	for i := range rows {
 		r := &rows[i]

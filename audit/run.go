@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/natwarden/natwarden/internal/host"
@@ -30,9 +31,7 @@ func Run(ctx context.Context, in Input, pol *policy.Policy, now time.Time) (*Rep
 		r.addSpace(space, socketsRead(state))
 	}
 	r.judge(pol, now)
-	for i := range r.Redirects {
-		r.notUnderstood(&r.Redirects[i])
-	}
+	r.notUnderstood()
 	r.conclude()
 	return r, nil
 }
@@ -40,15 +39,22 @@ func Run(ctx context.Context, in Input, pol *policy.Policy, now time.Time) (*Rep
 // addSpace adds the rows of one namespace.
 func (r *Report) addSpace(space *host.Space, sockets bool) {
 	rows := append(walk.Redirects(space, walk.Options{SocketsRead: sockets}), space.Redirects...)
+	owners := owner.NewFinder()
 	joinProcesses(rows, space)
+	joinQueues(rows, space)
+	oddities(rows)
 	shutOff(rows, space)
 	for i := range rows {
-		rows[i].Owner = owner.Of(&rows[i])
+		rows[i].Owner = owners.Of(&rows[i])
 		if advice := owner.Advice(&rows[i]); advice != "" {
 			rows[i].Advice = advice // who made it knows better than who found it
 		}
 	}
-	r.Redirects = append(r.Redirects, rows...)
+	if len(r.Redirects) == 0 && rows != nil {
+		r.Redirects = rows // the usual case, one namespace: a long list is not copied
+	} else {
+		r.Redirects = append(r.Redirects, rows...)
+	}
 	r.Listeners = append(r.Listeners, space.Listeners...)
 	r.Ports = append(r.Ports, portRows(space.Netns, rows, space.Listeners)...)
 }
@@ -77,45 +83,62 @@ func (r *Report) judge(pol *policy.Policy, now time.Time) {
 	for i := range r.Listeners {
 		l := &r.Listeners[i]
 		verdict, by, note := pol.JudgeListener(l, now)
-		l.Verdict, l.AllowedBy, l.Advice = verdict, by, note
+		l.Verdict, l.AllowedBy, l.Advice = verdict, by, strings.Join(append(nonEmpty(note), l.Notes...), "; ")
 		used[by] = true
 	}
 	r.ExceptionsUsed = append(r.ExceptionsUsed, exceptions(pol, used)...)
 }
 
-// notUnderstood makes a redirect that nobody can judge a blind spot, unless
-// the policy names it.
-func (r *Report) notUnderstood(row *host.Redirect) {
-	if row.State != host.Unknown || row.Verdict == host.Allowed {
-		return
+// notUnderstood makes redirects that nobody can judge blind spots, unless the
+// policy names them. What its source said already is not said twice.
+func (r *Report) notUnderstood() {
+	type place struct{ source, what string }
+	said := map[place]bool{}
+	for _, b := range r.Blind {
+		said[place{b.Source, b.What}] = true
 	}
-	what := row.ID
-	if row.Rule != nil {
-		what = fmt.Sprintf("%s %s %s rule %d", row.Rule.Family, row.Rule.Table, row.Rule.Chain, row.Rule.Index)
-	}
-	why := "it may redirect and cannot be judged"
-	if len(row.Why) > 0 {
-		why = row.Why[0]
-	}
-	blind := host.Blind{Source: row.Mechanism, What: what, Why: why}
-	if !slices.Contains(r.Blind, blind) {
-		r.Blind = append(r.Blind, blind)
+	for i := range r.Redirects {
+		row := &r.Redirects[i]
+		if row.State != host.Unknown || row.Verdict == host.Allowed || row.Verdict == host.Info {
+			continue
+		}
+		b := blindSpot(row)
+		if at := (place{b.Source, b.What}); !said[at] {
+			said[at] = true
+			r.Blind = append(r.Blind, b)
+		}
 	}
 }
 
+func blindSpot(row *host.Redirect) host.Blind {
+	b := host.Blind{Source: row.Mechanism, What: row.ID, Why: "it may redirect and cannot be judged"}
+	if row.Rule != nil {
+		b.Source = row.Rule.Backend
+		b.What = fmt.Sprintf("%s %s %s rule %d", row.Rule.Family, row.Rule.Table, row.Rule.Chain, row.Rule.Index)
+		if row.Netns != "" {
+			b.What = inSpace(row.Netns, b.What)
+		}
+	}
+	if len(row.Why) > 0 {
+		b.Why = row.Why[0]
+	}
+	return b
+}
+
 // conclude gives the report its verdict: a violation is one whatever could not
-// be read; without one, something unread keeps it from being compliant.
+// be read; without one, something unread, or that waits for a person's review, keeps
+// it from being compliant.
 func (r *Report) conclude() {
 	r.Status, r.ExitCode = Compliant, ExitCompliant
-	if len(r.Blind) > 0 {
+	if len(r.Blind) > 0 || r.has(host.Unreviewed) {
 		r.Status, r.ExitCode = Incomplete, ExitIncomplete
 	}
-	if r.hasViolation() {
+	if r.has(host.Violation) {
 		r.Status, r.ExitCode = Violations, ExitViolations
 	}
 }
 
-func (r *Report) hasViolation() bool {
-	return slices.ContainsFunc(r.Redirects, func(x host.Redirect) bool { return x.Verdict == host.Violation }) ||
-		slices.ContainsFunc(r.Listeners, func(x host.Listener) bool { return x.Verdict == host.Violation })
+func (r *Report) has(verdict string) bool {
+	return slices.ContainsFunc(r.Redirects, func(x host.Redirect) bool { return x.Verdict == verdict }) ||
+		slices.ContainsFunc(r.Listeners, func(x host.Listener) bool { return x.Verdict == verdict })
 }

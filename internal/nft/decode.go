@@ -3,6 +3,8 @@ package nft
 import (
 	"bytes"
 	"maps"
+	"runtime"
+	"sync"
 	"time"
 
 	"github.com/natwarden/natwarden/internal/host"
@@ -63,10 +65,7 @@ func (d *decoder) table(raw *Table) *host.Table {
 		Dormant: raw.Flags&tableDormant != 0, Filled: map[string]bool{}}
 	t.dynamic = t.filled()
 	maps.Copy(t.out.Filled, t.dynamic)
-	t.sets = make(map[string]*knownSet, len(raw.Sets))
-	for _, s := range raw.Sets {
-		t.sets[s.Name] = &knownSet{raw: s, anonymous: s.Flags&setAnonymous != 0}
-	}
+	t.sets = knownSets(raw)
 	t.anon = map[string]bool{}
 	for _, c := range raw.Chains {
 		if c.Flags&chainBinding != 0 {
@@ -85,16 +84,57 @@ func (t *tableDecoder) chain(raw *Chain) *host.Chain {
 	rules := make([]host.Rule, len(raw.Rules))
 	branches := make([]host.Branch, len(raw.Rules))
 	c.Rules = make([]*host.Rule, len(raw.Rules))
-	m := &machine{t: t, chain: raw}
-	prints := NewPrinter(t.raw)
-	for i, r := range raw.Rules {
-		out := &rules[i]
-		c.Rules[i] = out
-		out.Handle, out.Index = r.Handle, i+1
-		out.Fingerprint = prints.Rule(raw, r)
-		m.decode(r, out, branches[i:i:i+1])
+	for i := range rules {
+		c.Rules[i] = &rules[i]
 	}
+	t.inParts(len(rules), func(t *tableDecoder, from, to int) {
+		m := &machine{t: t, chain: raw}
+		prints := NewPrinter(t.raw)
+		for i := from; i < to; i++ {
+			out, r := &rules[i], raw.Rules[i]
+			out.Handle, out.Index = r.Handle, i+1
+			m.decode(r, out, branches[i:i:i+1])
+			if out.Text != "" { // only what has an effect is ever looked for again
+				out.Fingerprint = prints.Rule(raw, r)
+			}
+		}
+	})
 	return c
+}
+
+func knownSets(raw *Table) map[string]*knownSet {
+	sets := make(map[string]*knownSet, len(raw.Sets))
+	for _, s := range raw.Sets {
+		sets[s.Name] = &knownSet{raw: s, anonymous: s.Flags&setAnonymous != 0}
+	}
+	return sets
+}
+
+// longChain is from how many rules on a chain is decoded on several processors.
+const longChain = 4096
+
+// inParts has work done for all rules of a chain: of a long one in parts side
+// by side, each with a decoder of its own, whose answers are joined in order.
+func (t *tableDecoder) inParts(rules int, work func(t *tableDecoder, from, to int)) {
+	n := runtime.GOMAXPROCS(0)
+	if rules < longChain || n == 1 {
+		work(t, 0, rules)
+		return
+	}
+	parts := make([]*tableDecoder, n)
+	var wait sync.WaitGroup
+	for i := range parts {
+		part := *t
+		part.decoder = &decoder{env: t.env}
+		part.sets, part.out = knownSets(t.raw), &host.Table{Filled: map[string]bool{}}
+		parts[i] = &part
+		wait.Go(func() { work(&part, rules*i/n, rules*(i+1)/n) })
+	}
+	wait.Wait()
+	for _, part := range parts {
+		t.decoder.out.Blind = append(t.decoder.out.Blind, part.decoder.out.Blind...)
+		maps.Copy(t.out.Filled, part.out.Filled)
+	}
 }
 
 func (t *tableDecoder) base(raw *Chain) *host.Base {

@@ -38,12 +38,18 @@ func marks() []mark {
 	}
 }
 
+// A Finder knows how managers name what they make.
+type Finder struct{ marks []mark }
+
+// NewFinder gives a Finder.
+func NewFinder() Finder { return Finder{marks()} }
+
 // Of names the manager of a rule's row; nil where nothing tells.
-func Of(r *host.Redirect) *host.Owner {
+func (f Finder) Of(r *host.Redirect) *host.Owner {
 	if r.Rule == nil {
 		return nil
 	}
-	for _, m := range marks() {
+	for _, m := range f.marks {
 		if evidence := m.evidence(r.Rule); evidence != "" {
 			return &host.Owner{Kind: m.kind, Name: "", Evidence: evidence}
 		}
@@ -52,12 +58,15 @@ func Of(r *host.Redirect) *host.Owner {
 }
 
 func (m mark) evidence(rule *host.RuleRef) string {
-	for _, chain := range append(pathChains(rule), rule.Chain) {
-		for _, prefix := range m.chains {
-			if strings.HasPrefix(chain, prefix) {
+	if len(rule.Paths) > 0 {
+		for _, chain := range rule.Paths[0] {
+			if m.made(chain) {
 				return "chain " + chain
 			}
 		}
+	}
+	if m.made(rule.Chain) {
+		return "chain " + rule.Chain
 	}
 	for _, table := range m.tables {
 		if rule.Table == table {
@@ -67,9 +76,11 @@ func (m mark) evidence(rule *host.RuleRef) string {
 	return ""
 }
 
-func pathChains(rule *host.RuleRef) []string {
-	if len(rule.Paths) == 0 {
-		return nil
+func (m mark) made(chain string) bool {
+	for _, prefix := range m.chains {
+		if strings.HasPrefix(chain, prefix) {
+			return true
+		}
 	}
-	return rule.Paths[0][:len(rule.Paths[0]):len(rule.Paths[0])]
+	return false
 }

@@ -34,7 +34,7 @@ func Redirects(space *host.Space, o Options) []host.Redirect {
 			view.filled[host.EmptyIPSet(name)] = true
 		}
 	}
-	var rows []host.Redirect
+	rows := make([]host.Redirect, 0, effects(space))
 	for _, t := range space.Tables {
 		g := newGraph(t)
 		for _, c := range t.Chains {
@@ -43,6 +43,21 @@ func Redirects(space *host.Space, o Options) []host.Redirect {
 	}
 	host.Number(rows)
 	return rows
+}
+
+// effects counts what will be a row at least, so that a long list grows once.
+func effects(space *host.Space) int {
+	n := 0
+	for _, t := range space.Tables {
+		for _, c := range t.Chains {
+			for _, r := range c.Rules {
+				for i := range r.Branches {
+					n += len(r.Branches[i].Effects)
+				}
+			}
+		}
+	}
+	return n
 }
 
 func (s *spaceView) chainRows(rows []host.Redirect, g *graph, n *node) []host.Redirect {
