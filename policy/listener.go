@@ -80,14 +80,14 @@ func parseListenProto(text string, m *ListenerMatch) error {
 }
 
 // takesProto: MPTCP is TCP with options on the wire (RFC 8684), and what a
-// socket of it answers a plain TCP client gets too; so tcp takes it as well.
+// socket of it answers a plain TCP client gets too; so tcp takes it as well. One that answers both is listed as tcp.
 func (m *ListenerMatch) takesProto(proto string) bool {
 	return fits(m.proto, proto) || proto == "mptcp" && slices.Contains(m.proto, "tcp")
 }
 
 func (m *ListenerMatch) contains(l *host.Listener, bound netip.Addr) bool {
 	port := host.Port(l.Port)
-	return m.ports.contains(host.Ports{{Lo: port, Hi: port}}) && m.takesProto(l.Proto) &&
+	return m.ports.contains(host.Ports{{Lo: port, Hi: port}}) && (m.takesProto(l.Proto) || l.MPTCP && m.takesProto("mptcp")) &&
 		m.address.contains(bound) && fits(m.netns, l.Netns) && m.byUser(l) &&
 		(m.transparent == nil || *m.transparent == l.Transparent) && m.process.containsAll(l.Processes)
 }

@@ -41,6 +41,9 @@ func TestContainmentOfListeners(t *testing.T) {
 		{`proto: [udp, tcp]`, nil, true},
 		{`proto: tcp`, func(l *host.Listener) { l.Proto = "mptcp" }, true},
 		{`proto: mptcp`, nil, false},
+		{`proto: mptcp`, func(l *host.Listener) { l.MPTCP = true }, true},
+		{`proto: tcp`, func(l *host.Listener) { l.MPTCP = true }, true},
+		{`proto: udp`, func(l *host.Listener) { l.MPTCP = true }, false},
 		{`proto: udp`, func(l *host.Listener) { l.Proto = "udplite" }, false},
 		// addresses
 		{`address: "::"`, nil, false},

@@ -6,14 +6,23 @@ import (
 	"github.com/natwarden/natwarden/audit"
 	"github.com/natwarden/natwarden/internal/host"
 	"github.com/natwarden/natwarden/internal/netns"
-	"github.com/natwarden/natwarden/internal/proc"
+	"github.com/natwarden/natwarden/internal/suspect"
 )
 
-// socketHolders finds the processes that hold the listeners of all namespaces, in
-// one walk of /proc. labels are the names of the namespaces in scope.
-func socketHolders(labels map[netns.ID]string) audit.Join {
-	return audit.Join{Name: "processes", Run: func(ctx context.Context, spaces []*host.Space) ([]host.Blind, error) {
-		return proc.Attach(ctx, spaces, labels)
+// socketHolders finds the processes that hold the sockets of all namespaces,
+// in one walk of /proc, and what is odd about them. labels are the names of the
+// namespaces in scope.
+func socketHolders(spaces []audit.Space, labels map[netns.ID]string) audit.Join {
+	ids := map[string]netns.ID{}
+	for id, label := range labels {
+		ids[label] = id
+	}
+	in := make([]suspect.Space, len(spaces))
+	for i, s := range spaces {
+		in[i] = suspect.Space{ID: ids[s.Label], Enter: s.Enter}
+	}
+	return audit.Join{Name: "processes", Run: func(ctx context.Context, found []*host.Space) ([]host.Blind, error) {
+		return suspect.Look(ctx, found, in, labels)
 	}}
 }
 

@@ -169,5 +169,11 @@ func (sockets) Read(ctx context.Context, into *host.Space) (host.Reading, error)
 		return host.Reading{}, err
 	}
 	into.Listeners = found
-	return host.Reading{State: host.Read, Objects: len(found), Blind: blind}, nil
+	if into.Packets, err = sock.Packets(ctx); err != nil {
+		blind = append(blind, host.Blind{Source: "sockets", What: "packet sockets", Why: err.Error()})
+	}
+	if into.Queues, err = sock.Queues(); err != nil {
+		blind = append(blind, host.Blind{Source: "sockets", What: "readers of netfilter queues", Why: err.Error()})
+	}
+	return host.Reading{State: host.Read, Objects: len(found) + len(into.Packets), Blind: blind}, nil
 }

@@ -36,7 +36,7 @@ func inputFor(spaces []audit.Space, labels map[netns.ID]string, groups []string)
 		}
 	}
 	if slices.ContainsFunc(in.Sources, func(s audit.Source) bool { return s.Group() == groupSockets }) {
-		in.Join = append(in.Join, socketHolders(labels))
+		in.Join = append(in.Join, socketHolders(spaces, labels))
 	}
 	var err error
 	if in.Host, err = thisHost(); err != nil {

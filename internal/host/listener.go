@@ -20,6 +20,9 @@ type Process struct {
 	// SystemUnit is true where Unit is a unit below system.slice at the root of
 	// the cgroup tree, so that only root can have made it.
 	SystemUnit bool `json:"-"`
+	// Notes say what is odd about it, in words: an executable that is gone, the
+	// name of a kernel thread.
+	Notes []string `json:"-"`
 }
 
 // Listener is a socket that answers: a TCP, SCTP or MPTCP socket in state
@@ -46,4 +49,30 @@ type Listener struct {
 	// Partial is true where the kernel did not say whether the socket is
 	// transparent or IPv6 only (read from /proc/net, or Linux before 5.10): it is then taken to be dual-stack and not transparent.
 	Partial bool `json:"-"`
+	// MPTCP is true of a TCP listener that takes Multipath TCP clients as well (RFC 8684).
+	MPTCP bool `json:"-"`
+	// Unheld is true where no process holds the socket although every process
+	// could be looked into.
+	Unheld bool `json:"-"`
+	// Notes say what is odd about who holds it, in words.
+	Notes []string `json:"-"`
+}
+
+// PacketSocket is a socket that sees whole frames beside the protocols of the
+// kernel (packet(7)), and may answer them.
+type PacketSocket struct {
+	Inode     uint64
+	UID       uint32
+	Device    string // "" for all
+	Proto     uint16 // ETH_P_*: 3 is all; 0 receives nothing
+	Cooked    bool   // SOCK_DGRAM: frames without their link header
+	Filter    []byte // classic BPF instructions, 8 bytes each (struct sock_filter); nil: none, or not known
+	Processes []Process
+}
+
+// QueueReader is a netfilter queue that a program takes packets from.
+type QueueReader struct {
+	Number    uint16
+	Inode     uint64 // of the netlink socket that reads it; 0 where it was not found
+	Processes []Process
 }

@@ -53,6 +53,8 @@ type Space struct {
 	// Addrs are the namespace's own addresses.
 	Addrs     []string
 	Listeners []Listener
+	Packets   []PacketSocket
+	Queues    []QueueReader
 	Redirects []Redirect // those that are no rules; those of rules follow from Tables
 	// Unreached says why no packet from outside comes into the namespace: nothing
 	// in it then answers for another. "" where one may, or where it is not known.

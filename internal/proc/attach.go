@@ -15,7 +15,7 @@ import (
 const source = "processes"
 
 // Attach gives the listeners of all spaces their namespace, user, processes
-// and id, in one walk of /proc. labels are the network namespaces that have a
+// and id, and packet sockets and queues their processes, in one walk of /proc. labels are the network namespaces that have a
 // name in the report; nil leaves Process.Netns empty.
 //
 // Blind are listeners of which no process was found although some processes
@@ -23,10 +23,12 @@ const source = "processes"
 func Attach(ctx context.Context, spaces []*host.Space, labels map[netns.ID]string) ([]host.Blind, error) {
 	wanted := map[uint64]bool{}
 	for l := range listeners(spaces) {
-		if l.Inode != 0 {
-			wanted[l.Inode] = true
-		}
+		wanted[l.Inode] = true
 	}
+	for inode := range others(spaces) {
+		wanted[inode] = true
+	}
+	delete(wanted, 0) // the kernel's own
 	held, err := Holders(ctx, wanted)
 	if err != nil {
 		return nil, err
@@ -39,9 +41,13 @@ func Attach(ctx context.Context, spaces []*host.Space, labels map[netns.ID]strin
 	for l := range listeners(spaces) {
 		l.User = d.User(l.UID)
 		l.Processes = pick(held.PIDs[l.Inode], known)
+		l.Unheld = len(l.Processes) == 0 && held.Unread == 0
 		if len(l.Processes) == 0 && held.Unread > 0 {
 			blind = append(blind, unproven(l, held))
 		}
+	}
+	for inode, processes := range others(spaces) {
+		*processes = pick(held.PIDs[inode], known)
 	}
 	Identify(spaces)
 	return blind, nil
@@ -54,6 +60,25 @@ func listeners(spaces []*host.Space) func(yield func(*host.Listener) bool) {
 			for i := range s.Listeners {
 				s.Listeners[i].Netns = s.Netns
 				if !yield(&s.Listeners[i]) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// others goes through the further sockets of all spaces that processes hold:
+// packet sockets and those that read netfilter queues.
+func others(spaces []*host.Space) func(yield func(uint64, *[]host.Process) bool) {
+	return func(yield func(uint64, *[]host.Process) bool) {
+		for _, s := range spaces {
+			for i := range s.Packets {
+				if !yield(s.Packets[i].Inode, &s.Packets[i].Processes) {
+					return
+				}
+			}
+			for i := range s.Queues {
+				if !yield(s.Queues[i].Inode, &s.Queues[i].Processes) {
 					return
 				}
 			}

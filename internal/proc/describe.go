@@ -70,7 +70,11 @@ func (d *Describer) Describe(ctx context.Context, pid int) (host.Process, error)
 		m := parseCgroup(string(text))
 		out.Unit, out.Container, out.SystemUnit = m.unit, m.container, m.system && d.initialCgroups
 	}
+	if uids, err := ps.UidsWithContext(ctx); err == nil && len(uids) > 1 {
+		out.User = d.User(uint32(uids[1])) // the effective one
+	}
 	out.Netns = d.netns(pid)
+	out.Notes = notes(&out)
 	return out, nil
 }
 

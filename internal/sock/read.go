@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -23,8 +24,9 @@ const source = "sockets"
 // A protocol that the kernel does not have is absent from the list; one that
 // could not be read is in the Blind values. An error means that ctx ended.
 //
-// An MPTCP listener is there twice, as "mptcp" and as the TCP socket of its
-// first subflow with the same inode: it answers both kinds of client.
+// The kernel lists an MPTCP listener twice, as such and as the TCP socket of
+// its first subflow with the same inode: it is one, which answers both kinds of
+// client (Listener.MPTCP).
 func Read(ctx context.Context) ([]host.Listener, []host.Blind, error) {
 	r := newReader(ctx, kmod.Read())
 	defer r.close()
@@ -38,7 +40,34 @@ func Read(ctx context.Context) ([]host.Listener, []host.Blind, error) {
 			}
 		}
 	}
-	return r.found, r.blind, nil
+	return onePerSocket(r.found), r.blind, nil
+}
+
+// onePerSocket joins the two rows of an MPTCP listener.
+func onePerSocket(list []host.Listener) []host.Listener {
+	type place struct {
+		inode   uint64
+		address string
+		port    uint16
+	}
+	multi := map[place]bool{}
+	for i := range list {
+		if l := &list[i]; l.Proto == "mptcp" && l.Inode != 0 {
+			multi[place{l.Inode, l.Address, l.Port}] = true
+		}
+	}
+	if len(multi) == 0 {
+		return list
+	}
+	joined := map[place]bool{}
+	for i := range list {
+		if at := (place{list[i].Inode, list[i].Address, list[i].Port}); list[i].Proto == "tcp" && multi[at] {
+			list[i].MPTCP, joined[at] = true, true
+		}
+	}
+	return slices.DeleteFunc(list, func(l host.Listener) bool {
+		return l.Proto == "mptcp" && joined[place{l.Inode, l.Address, l.Port}]
+	})
 }
 
 func what(k kind, v6 int) string {
