@@ -76,7 +76,9 @@ func comparedNumber(e nft.Expr) (n uint32, inverted, ok bool) {
 	case 1:
 		n = uint32(value[0])
 	case 2:
-		n = uint32(binary.BigEndian.Uint16(value))
+		// An ethertype: the kernel takes the number's bytes as they are for a value in
+		// network order (entry->ebt.ethproto, nft_target_set_tgchk_param).
+		n = uint32(binary.NativeEndian.Uint16(value))
 	default:
 		return 0, false, false
 	}

@@ -74,6 +74,20 @@ func TestExtensionsOfIptablesComeBack(t *testing.T) {
 	thereAndBack(t, withIPTables(t), func(d *nft.Dump) []host.Ref { return refsTo(d, everyRule) })
 }
 
+// Matches of ebtables ask for the rule's ethertype (NFTA_RULE_COMPAT).
+func TestExtensionsOfEbtablesComeBack(t *testing.T) {
+	s := labtest.New(t, "ebtables-nft")
+	for _, rule := range []string{
+		"-A PREROUTING -p IPv4 --ip-proto tcp --ip-dport 8080 -j redirect --redirect-target ACCEPT",
+		"-A PREROUTING -p IPv6 --ip6-proto udp --ip6-dport 53 -j redirect",
+		"-A PREROUTING -p ARP --arp-op Request -j dnat --to-destination 00:11:22:33:44:55",
+		"-A PREROUTING -p ! IPv4 -j mark --mark-set 1",
+	} {
+		s.MustRun(t, "", append([]string{"ebtables-nft", "-t", "nat"}, strings.Fields(rule)...)...)
+	}
+	thereAndBack(t, s, func(d *nft.Dump) []host.Ref { return refsTo(d, everyRule) })
+}
+
 func TestAnIpsetIsFoundByItsName(t *testing.T) {
 	s := withIPTables(t)
 	useSet := func(tv *tableView, c *chainView, i int) bool { return len(indices(c.Rules[i].Exprs)) > 0 }
