@@ -55,7 +55,7 @@ func touched(places map[string][]string, steps []change.Step) map[string][]strin
 func (r *run) snapshot() (string, error) {
 	files := map[string][]byte{}
 	for _, g := range r.planned.groups {
-		for file, data := range g.world.Files {
+		for file, data := range g.world.AllFiles() {
 			files[rollback.FileName(spaceFolder(g.space.Label), g.editor.Backend(), file)] = data
 		}
 	}

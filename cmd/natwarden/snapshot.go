@@ -73,7 +73,7 @@ func picture(ctx context.Context, s *spaces) (map[string][]byte, []rollback.Netn
 				if err != nil {
 					return fmt.Errorf("reading %s: %w", e.Backend(), err)
 				}
-				for name, data := range world.Files {
+				for name, data := range world.AllFiles() {
 					files[rollback.FileName(space.Label, name)] = data
 				}
 				return nil

@@ -8,6 +8,7 @@ package change
 
 import (
 	"context"
+	"maps"
 
 	"github.com/natwarden/natwarden/internal/host"
 )
@@ -129,6 +130,19 @@ type World struct {
 	Places map[string][]string
 	// Files are what a snapshot keeps, by file name: raw bytes and readable text.
 	Files map[string][]byte
+	// Readable makes the files that only a person reads, for a snapshot; nil for
+	// none. It may take as long as decoding everything does.
+	Readable func() map[string][]byte
+}
+
+// AllFiles are Files and what Readable makes.
+func (w *World) AllFiles() map[string][]byte {
+	if w.Readable == nil {
+		return w.Files
+	}
+	out := maps.Clone(w.Files)
+	maps.Copy(out, w.Readable())
+	return out
 }
 
 // Refusal says why a redirect cannot be ended in a way that can be taken back.

@@ -16,6 +16,8 @@ type Env struct {
 	Sets   xt.Sets                   // ipsets; nil: they cannot be resolved
 	Ifname func(index uint32) string // name of an interface, "" for none; nil: unknown
 	Now    time.Time                 // against which absolute dates are held
+	// Listing fills the text of every rule, not only of those with an effect.
+	Listing bool
 }
 
 // Decoded is a dump in the terms of the model.

@@ -91,7 +91,7 @@ func (m *machine) label(raw *Rule, out *host.Rule) {
 	for _, b := range out.Branches {
 		m.effect = m.effect || len(b.Effects) > 0
 	}
-	if m.effect || len(out.Opaque) > 0 {
+	if m.effect || len(out.Opaque) > 0 || m.t.env.Listing {
 		out.Text = m.text(raw, out)
 	}
 	for _, why := range m.reason {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -46,6 +47,9 @@ func worldOf(d *nft.Dump) *change.World {
 		Generation: d.Generation,
 		Places:     places,
 		Files:      map[string][]byte{FileName: WriteFile(d)},
+		Readable: func() map[string][]byte {
+			return map[string][]byte{"nf_tables.txt": []byte(nft.Listing(d, nft.Env{Now: time.Now()}))}
+		},
 	}
 }
 
