@@ -41,6 +41,8 @@ type Match struct {
 	// Conditions are further matches in words, in the language of the rule's
 	// writer: "mark 0x20/0x20", "every 2nd packet", "source in set knock (filled by packets)".
 	Conditions []string
+	// Tests are those of Conditions that can be computed.
+	Tests []Test
 	// Dead says why the match can never be true until somebody edits the
 	// rules: a constant empty set, contradicting matches, a date that is past.
 	Dead string
@@ -76,6 +78,9 @@ func (m *Match) Narrow(o *Match) {
 	for _, c := range o.Conditions {
 		m.Require(c)
 	}
+	if len(o.Tests) > 0 {
+		m.Tests = append(m.Tests[:len(m.Tests):len(m.Tests)], o.Tests...)
+	}
 	m.Dead = first(m.Dead, o.Dead)
 	m.Waiting = first(m.Waiting, o.Waiting)
 }
@@ -88,20 +93,20 @@ func (m *Match) Require(condition string) {
 }
 
 func (m *Match) narrowIfaces(o *Match) {
-	m.In = m.meetIfaces(m.In, o.In, "in ")
-	m.Out = m.meetIfaces(m.Out, o.Out, "out ")
+	m.In = m.meetIfaces(m.In, o.In, "in ", FieldIn)
+	m.Out = m.meetIfaces(m.Out, o.Out, "out ", FieldOut)
 }
 
 // meetIfaces keeps the first condition as it is and carries a second,
 // different one in words: names with wildcards are not intersected here.
-func (m *Match) meetIfaces(a, b Ifaces, word string) Ifaces {
+func (m *Match) meetIfaces(a, b Ifaces, word string, field Field) Ifaces {
 	switch {
 	case a.Any():
 		return b
 	case b.Any() || a.Not == b.Not && slices.Equal(a.Names, b.Names):
 		return a
 	}
-	m.Require(word + b.String())
+	m.Expect(Test{Words: word + b.String(), Field: field, Ifaces: b})
 	return a
 }
 

@@ -71,6 +71,7 @@ type Branch struct {
 	Verdict Verdict
 	Chain   string // the target of Jump and Goto
 	Effects []Effect
+	Assigns []Assign // marks and the like that the branch sets, in order
 	Element *Element // the element of a set or map that makes this branch
 }
 

@@ -80,7 +80,8 @@ func (m *machine) joinOrders(s *state, v *value, t test, register uint32) {
 	n := len(have) - 2
 	if have[n] == m.testWords(s, v, m.prev.test) && have[n+1] == m.testWords(s, v, t) {
 		s.branch.Match.Conditions = slices.Clone(have[:n])
-		s.require(m.testWords(s, v, test{op: opIn, lo: m.prev.test.lo, hi: t.lo}))
+		joined := test{op: opIn, lo: m.prev.test.lo, hi: t.lo}
+		m.expect(s, v, joined, m.testWords(s, v, joined))
 	}
 }
 
@@ -117,7 +118,7 @@ func (m *machine) narrow(s *state, v *value, t test) {
 		m.narrowTime(s, v, t)
 	case v.kind == loaded && m.narrowSets(s, v, t):
 	default:
-		s.require(m.testWords(s, v, t))
+		m.expect(s, v, t, m.testWords(s, v, t))
 	}
 	if s.branch.Match.Impossible() {
 		s.kill(contradiction)
@@ -152,6 +153,7 @@ func (m *machine) narrowSets(s *state, v *value, t test) bool {
 		}
 		m.apply(s, a, false)
 	}
+	s.original(v)
 	return all
 }
 

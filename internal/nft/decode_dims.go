@@ -137,7 +137,7 @@ func (m *machine) ctDim(s *state, v *value) dim {
 		return dimNfproto
 	case v.key == ctProtocol:
 		return dimProto
-	case v.dir != dirOriginal:
+	case v.dir != dirOriginal || m.afterTranslation():
 		return noDim
 	}
 	switch v.key {

@@ -115,4 +115,9 @@ func queueEffect(number int) host.Effect {
 	return host.Effect{Kind: "queue", Evidence: []string{"queue " + itoa(number)}}
 }
 
-func (m *machine) doReject(*fields) { m.each(func(s *state) { s.end(host.Drop, "") }) }
+func (m *machine) doReject(*fields) {
+	m.each(func(s *state) {
+		s.assign(host.Assign{Field: host.FieldReject})
+		s.end(host.Drop, "")
+	})
+}

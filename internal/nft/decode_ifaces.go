@@ -56,7 +56,11 @@ func (m *machine) applyIface(s *state, have *host.Ifaces, want host.Ifaces, word
 		have.Names = union(have.Names, want.Names)
 	case starred(have.Names) || starred(want.Names):
 		if have.Not != want.Not || !slices.Equal(have.Names, want.Names) {
-			s.require(word + " " + want.String())
+			field := host.FieldIn
+			if word == "oifname" {
+				field = host.FieldOut
+			}
+			s.branch.Match.Expect(host.Test{Words: word + " " + want.String(), Field: field, Ifaces: want})
 		}
 	default:
 		have.Names, have.Not = meetNames(*have, want), false

@@ -27,8 +27,11 @@ func (m *machine) doPayload(f *fields) {
 func (m *machine) doMeta(f *fields) {
 	if f.has(3) {
 		m.native = true
-		if f.u32(2) == metaBriBroute {
+		switch f.u32(2) {
+		case metaBriBroute:
 			m.broute()
+		case metaMark:
+			m.assignMark(host.FieldMark, f.u32(3))
 		}
 		return
 	}
@@ -63,6 +66,9 @@ func metaSize(key uint32) int {
 func (m *machine) doCT(f *fields) {
 	m.native = true
 	if f.has(4) {
+		if f.u32(2) == ctMark {
+			m.assignMark(host.FieldCTMark, f.u32(4))
+		}
 		return
 	}
 	key, dir := f.u32(2), uint8(dirNone)
@@ -104,6 +110,7 @@ func (m *machine) doFib(f *fields) {
 	}
 	v := foreignOf(words+" oif", 4)
 	v.format = asIfindex
+	kinds := map[uint32]host.Field{1: host.FieldSourceType, 2: host.FieldDestType}
 	switch {
 	case f.u32(3)&(1<<5) != 0:
 		v = foreignOf(words+" oif", 1)
@@ -113,7 +120,7 @@ func (m *machine) doFib(f *fields) {
 		v.format = asName
 	case f.u32(2) == 3:
 		v = foreignOf(words+" type", 4)
-		v.format = asAddrType
+		v.format, v.field = asAddrType, kinds[f.u32(3)]
 	}
 	m.putAll(f.u32(1), v)
 }

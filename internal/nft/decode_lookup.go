@@ -91,7 +91,7 @@ func (m *machine) tooMany(l look) bool {
 // for each element.
 func (m *machine) lookSet(i int, l look, parts []keyPart) {
 	s := &m.states[i]
-	if len(parts) == 1 && m.narrowToSet(s, l, &parts[0].value) {
+	if len(parts) == 1 && (m.narrowToSet(s, l, &parts[0].value) || m.expectSet(s, l, &parts[0].value)) {
 		return
 	}
 	if l.not || !m.anyModelled(s, parts) || m.tooMany(l) || len(l.set.elems) > maxBranches {
@@ -139,6 +139,7 @@ func (m *machine) narrowToSet(s *state, l look, v *value) bool {
 		return false
 	}
 	m.apply(s, a, l.not)
+	s.original(v)
 	return true
 }
 

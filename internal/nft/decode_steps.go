@@ -11,7 +11,7 @@ type step struct {
 // One without a function changes nothing that matters here: it counts, logs,
 // or changes what no redirect depends on.
 var steps = map[string]step{
-	"counter": {}, "log": {}, "last": {native: true}, "notrack": {native: true}, "flow_offload": {native: true},
+	"counter": {}, "log": {}, "last": {native: true}, "notrack": {native: true, run: (*machine).doNotrack}, "flow_offload": {native: true},
 
 	"payload": {attrs: 8, run: (*machine).doPayload},
 	"meta":    {attrs: 3, run: (*machine).doMeta},

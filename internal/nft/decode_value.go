@@ -2,6 +2,8 @@ package nft
 
 import (
 	"slices"
+
+	"github.com/natwarden/natwarden/internal/host"
 )
 
 // valueKind says how much is known of what a register holds.
@@ -38,10 +40,11 @@ type value struct {
 	swap   bool   // a host-order number turned to network order
 	mask   []byte // nil: every bit counts
 	xor    []byte
-	data   []byte   // constant
-	alts   [][]byte // choice
-	words  string   // foreign, number, and the origin of a choice
-	format format   // foreign: how its values are written
+	data   []byte     // constant
+	alts   [][]byte   // choice
+	words  string     // foreign, number, and the origin of a choice
+	format format     // foreign: how its values are written
+	field  host.Field // foreign: what it is, where a walk can compute it
 	mod    uint32
 	offset uint32
 }

@@ -69,6 +69,7 @@ func (m *machine) doTarget(f *fields) {
 	}
 	m.each(func(s *state) {
 		s.branch.Effects = append(s.branch.Effects, r.Effects...)
+		s.assign(r.Assigns...)
 		s.finish(r.Verdict, "")
 	})
 }

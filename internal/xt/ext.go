@@ -19,6 +19,9 @@ type Ext struct {
 type Env struct {
 	Sets Sets // nil: ipsets cannot be resolved
 	Now  time.Time
+	// Texts asks the decoders of rules for the text of every rule, not only of those
+	// that have an effect.
+	Texts bool
 }
 
 // Sets gives ipsets by the index that the kernel writes into rules.
@@ -30,6 +33,7 @@ type Sets interface {
 type Result struct {
 	Verdict host.Verdict
 	Effects []host.Effect
+	Assigns []host.Assign
 	Fills   []string // names of the ipsets to which it adds packets' addresses
 	Text    string   // as iptables-save prints it: "-j DNAT --to-destination 10.0.0.1:80"
 }

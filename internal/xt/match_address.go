@@ -47,7 +47,31 @@ func addrtypeMatch(d *data) ([]host.Match, string) {
 	if dest != 0 {
 		o.add(notDest, "dst-type", addrTypes(dest))
 	}
-	return o.flag(flags&4 != 0, "limit-iface-in").flag(flags&8 != 0, "limit-iface-out").only()
+	o.flag(flags&4 != 0, "limit-iface-in").flag(flags&8 != 0, "limit-iface-out")
+	switch {
+	case flags&12 != 0:
+		return o.only()
+	case source == 0:
+		return o.computed(typeTest(host.FieldDestType, dest, notDest))
+	case dest == 0:
+		return o.computed(typeTest(host.FieldSourceType, source, notSource))
+	}
+	m := host.Match{Tests: []host.Test{typeTest(host.FieldSourceType, source, notSource)}}
+	dst := typeTest(host.FieldDestType, dest, notDest)
+	dst.Words = o.words.String()
+	m.Expect(dst)
+	return []host.Match{m}, o.text.String()
+}
+
+// typeTest asks for one of the address types whose bits are set (RTN_*).
+func typeTest(field host.Field, bits uint16, not bool) host.Test {
+	t := host.Test{Field: field, Mask: 0xffffffff, Not: not}
+	for kind := range uint32(12) {
+		if bits>>kind&1 == 1 {
+			t.Spans = append(t.Spans, host.Span{Lo: kind, Hi: kind})
+		}
+	}
+	return t
 }
 
 func addrTypes(bits uint16) string {
@@ -118,7 +142,8 @@ func pkttypeMatch(d *data) ([]host.Match, string) {
 	if kind < uint32(len(known)) {
 		name = known[kind]
 	}
-	return d.match().add(d.u32(4) != 0, "pkt-type", name).only()
+	return d.match().add(d.u32(4) != 0, "pkt-type", name).computed(host.Test{Field: host.FieldPktType, Mask: 0xffffffff,
+		Spans: []host.Span{{Lo: kind, Hi: kind}}, Not: d.u32(4) != 0})
 }
 
 // devgroupMatch reads struct xt_devgroup_info.

@@ -36,12 +36,23 @@ func markMatch(d *data) ([]host.Match, string) {
 	if mark&^mask != 0 && !not {
 		m.Dead = "no " + d.name + " fits " + hexMask(mark, mask)
 	}
-	return d.match().as(not, "mark", d.name, hexMask(mark, mask)).with(m)
+	o := d.match().as(not, "mark", d.name, hexMask(mark, mask))
+	t := host.Test{Words: o.words.String(), Field: host.FieldMark, Mask: mask, Spans: []host.Span{{Lo: mark, Hi: mark}}, Not: not}
+	if d.name == "connmark" {
+		t.Field, t.NeedsFlow = host.FieldCTMark, true
+	}
+	m.Expect(t)
+	return o.with(m)
 }
 
 // stateMatch reads struct xt_state_info.
 func stateMatch(d *data) ([]host.Match, string) {
-	return d.match().add(false, "state", stateNames(d.u32(0), 1<<6)).only()
+	return d.match().add(false, "state", stateNames(d.u32(0), 1<<6)).computed(stateTest(d.u32(0), false))
+}
+
+// stateTest asks for any of these states.
+func stateTest(bits uint32, not bool) host.Test {
+	return host.Test{Field: host.FieldCTState, Mask: bits, Spans: []host.Span{{}}, Not: !not}
 }
 
 // stateNames lists connection states in the order of iptables-save.
@@ -113,7 +124,73 @@ func conntrackMatch(d *data) ([]host.Match, string) {
 		}
 	}
 	d.ctRest(o, flags, inv)
+	d.ctTests(&m, o, flags, inv)
 	return o.with(m)
+}
+
+// ctTests computes what can be: where all of the options can, they stand for
+// the words as a whole.
+func (d *data) ctTests(m *host.Match, o *options, flags, inv uint32) {
+	if o.words.Len() == 0 {
+		return
+	}
+	if flags&ctState != 0 {
+		m.Tests = append(m.Tests, d.ctStateTest(inv&ctState != 0))
+	}
+	if flags&ctOrigSrc != 0 {
+		m.Tests = append(m.Tests, d.ctAddrTest(host.FieldOrigSource, 0, inv&ctOrigSrc != 0))
+	}
+	if flags&ctOrigDst != 0 {
+		m.Tests = append(m.Tests, d.ctAddrTest(host.FieldOrigDest, 1, inv&ctOrigDst != 0))
+	}
+	if flags&ctOrigSrcPort != 0 {
+		m.Tests = append(m.Tests, d.ctPortTest(host.FieldOrigSPort, 0, inv&ctOrigSrcPort != 0))
+	}
+	if flags&ctOrigDstPort != 0 {
+		m.Tests = append(m.Tests, d.ctPortTest(host.FieldOrigPort, 1, inv&ctOrigDstPort != 0))
+	}
+	if flags&ctDirection != 0 {
+		m.Tests = append(m.Tests, host.Test{Field: host.FieldCTDirection, Mask: 1, Spans: []host.Span{{}}, Not: inv&ctDirection != 0, NeedsFlow: true})
+	}
+	const rest = ctReplSrc | ctReplDst | ctReplSrcPort | ctReplDstPort | ctStatus | ctExpires
+	if flags&rest == 0 {
+		m.Expect(host.Test{Words: o.words.String(), Field: host.FieldStated})
+	}
+}
+
+func (d *data) ctStateTest(not bool) host.Test {
+	mask := uint32(d.u8(150))
+	if d.rev > 1 {
+		mask = uint32(d.u16(150))
+	}
+	bits := mask & 0xf
+	for from, to := range map[uint32]uint32{1 << 6: host.StateSNAT, 1 << 7: host.StateDNAT, 1 << 8: 64} {
+		if mask&from != 0 {
+			bits |= to
+		}
+	}
+	return stateTest(bits, not)
+}
+
+// ctAddrTest knows prefixes; another mask is asked of no address.
+func (d *data) ctAddrTest(field host.Field, i int, not bool) host.Test {
+	t := host.Test{Field: field, Not: not, NeedsFlow: true}
+	bits, ok := maskBits(d.addr(32*i + 16))
+	if !ok {
+		return host.Test{}
+	}
+	if p, err := d.addr(32 * i).Prefix(bits); err == nil {
+		t.Addrs = host.AddrsOf(p)
+	}
+	return t
+}
+
+func (d *data) ctPortTest(field host.Field, i int, not bool) host.Test {
+	lo, hi := d.be16(138+2*i), d.be16(138+2*i)
+	if d.rev == 3 {
+		lo, hi = d.u16(138+2*i), d.u16(154+2*i)
+	}
+	return host.Test{Field: field, Not: not, NeedsFlow: true, Ports: host.PortsOf(lo, hi)}
 }
 
 func (d *data) ctStates(o *options, flags, inv uint32) {

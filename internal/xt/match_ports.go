@@ -59,6 +59,11 @@ func tcpMatch(d *data) ([]host.Match, string) {
 	}
 	if mask, cmp, not := d.u8(9), d.u8(10), inv&4 != 0; mask != 0 || not {
 		o.add(not, "tcp-flags", tcpFlags(mask)+" "+tcpFlags(cmp))
+		t := host.Test{Field: host.FieldTCPFlags, Mask: uint32(mask), Spans: []host.Span{{Lo: uint32(cmp), Hi: uint32(cmp)}}, Not: not}
+		if d.u8(8) == 0 && inv&8 == 0 {
+			t.Words = o.words.String()
+		}
+		m.Expect(t)
 	}
 	return o.with(m)
 }

@@ -195,6 +195,9 @@ func (c contents) members(s *ipset.Set, words string) []host.Match {
 				continue
 			}
 			m.Require(words)
+			if !s.Timeouts {
+				m.Tests = append(m.Tests[:len(m.Tests):len(m.Tests)], stated(words)...)
+			}
 			all = append(all, m)
 		}
 	}
@@ -220,6 +223,9 @@ func (c contents) byName(name string) (ipset.Set, bool) {
 // interfaces.
 func (c contents) oneDimension(s *ipset.Set, dim, words string) host.Match {
 	m := host.Match{Conditions: []string{words}}
+	if !s.Timeouts && (dim == "ip" || dim == "net" || dim == "port" && !c.u.not()) {
+		m.Tests = stated(words)
+	}
 	source := c.u.source(0)
 	switch dim {
 	case "ip", "net":
@@ -248,6 +254,9 @@ func (c contents) oneDimension(s *ipset.Set, dim, words string) host.Match {
 	return m
 }
 
+// stated says of words that the sets beside them say the same.
+func stated(words string) []host.Test { return []host.Test{{Words: words, Field: host.FieldStated}} }
+
 // elements gives an alternative for each element.
 func (c contents) elements(s *ipset.Set, dims []string, words string) []host.Match {
 	exceptions := slices.ContainsFunc(s.Elements, func(e ipset.Element) bool { return e.NoMatch })
@@ -260,6 +269,9 @@ func (c contents) elements(s *ipset.Set, dims []string, words string) []host.Mat
 	}
 	for i := range s.Elements {
 		m := host.Match{Conditions: []string{words}}
+		if !s.Timeouts {
+			m.Tests = stated(words)
+		}
 		first := true
 		for n, dim := range dims {
 			o := c.dimension(&s.Elements[i], dim, c.u.source(n), first)
@@ -290,7 +302,8 @@ func (c contents) dimension(e *ipset.Element, dim string, source, first bool) (m
 	case "mac":
 		m.Require(macWords(e, source))
 	case "mark":
-		m.Require("mark " + hex(e.Mark) + "/" + hex(c.markMask))
+		m.Expect(host.Test{Words: "mark " + hex(e.Mark) + "/" + hex(c.markMask), Field: host.FieldMark, Mask: c.markMask,
+			Spans: []host.Span{{Lo: e.Mark, Hi: e.Mark}}})
 	case "iface":
 		return ifaceDimension(e, source)
 	default:

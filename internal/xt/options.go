@@ -94,6 +94,20 @@ func (o *options) with(m host.Match) ([]host.Match, string) {
 	return []host.Match{m}, o.text.String()
 }
 
+// computed gives a match as a test, with the words of the options.
+func (o *options) computed(t host.Test) ([]host.Match, string) {
+	var m host.Match
+	t.Words = o.words.String()
+	m.Expect(t)
+	return []host.Match{m}, o.text.String()
+}
+
+// sets adds what a target assigns.
+func (r Result) sets(a ...host.Assign) Result {
+	r.Assigns = append(r.Assigns, a...)
+	return r
+}
+
 // does gives a target with this verdict and effects.
 func (o *options) does(v host.Verdict, effects ...host.Effect) Result {
 	return Result{Verdict: v, Effects: effects, Text: o.text.String()}

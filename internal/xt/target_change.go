@@ -121,7 +121,7 @@ func rejectTarget(d *data) Result {
 		d.refuse()
 		return Result{}
 	}
-	return d.target().add(false, "reject-with", list[with]).does(host.Drop)
+	return d.target().add(false, "reject-with", list[with]).does(host.Drop).sets(host.Assign{Field: host.FieldReject})
 }
 
 // synproxyTarget reads struct nf_synproxy_info. It takes SYN and the client's

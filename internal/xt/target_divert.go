@@ -43,7 +43,8 @@ func tproxyTarget(d *data) Result {
 	marks := hex(mark) + "/" + hex(mask)
 	e := host.Effect{Kind: "tproxy", To: []host.Target{t}, Evidence: []string{"tproxy-mark " + marks}}
 	return d.target().add(false, "on-port", num(port)).add(false, "on-ip", addr.String()).
-		add(false, "tproxy-mark", marks).does(host.Accept, e)
+		add(false, "tproxy-mark", marks).does(host.Accept, e).
+		sets(host.Assign{Field: host.FieldMark, Mask: mask, Value: mark})
 }
 
 // nfqueueTarget reads struct xt_NFQ_info, _v1, _v2 and _v3.

@@ -35,7 +35,8 @@ func markSetTarget(d *data) Result {
 	if d.rev != 2 {
 		d.refuse()
 	}
-	return d.target().add(false, "set-xmark", hex(d.u32(0))+"/"+hex(d.u32(4))).does(host.Continue)
+	return d.target().add(false, "set-xmark", hex(d.u32(0))+"/"+hex(d.u32(4))).does(host.Continue).
+		sets(host.Assign{Field: host.FieldMark, Value: d.u32(0), Mask: d.u32(4)})
 }
 
 // connmarkTarget reads struct xt_connmark_tginfo1 and 2.
@@ -45,12 +46,15 @@ func connmarkTarget(d *data) Result {
 		mode = d.u8(14)
 	}
 	o := d.target()
+	a := host.Assign{Field: host.FieldCTMark, Mask: ct, Value: mark}
 	switch mode {
 	case 0:
 		o.add(false, "set-xmark", hex(mark)+"/"+hex(ct))
 	case 1:
+		a.Value, a.From, a.FromMask = 0, host.FieldMark, nf
 		o.add(false, "save-mark", "").add(false, "nfmask", hex(nf)).add(false, "ctmask", hex(ct))
 	case 2:
+		a = host.Assign{Field: host.FieldMark, Mask: nf, From: host.FieldCTMark, FromMask: ct}
 		o.add(false, "restore-mark", "").add(false, "nfmask", hex(nf)).add(false, "ctmask", hex(ct))
 	default:
 		d.refuse()
@@ -61,22 +65,23 @@ func connmarkTarget(d *data) Result {
 			side = "right"
 		}
 		o.add(false, side+"-shift-mark", num(d.u8(13)))
+		a.Unknown = "the mark is shifted"
 	}
-	return o.does(host.Continue)
+	return o.does(host.Continue).sets(a)
 }
 
 // ctTarget reads struct xt_ct_target_info (r0) and _v1 (r1, r2); NOTRACK has no
 // fields. An untracked packet is never translated.
 func ctTarget(d *data) Result {
 	if d.name == "NOTRACK" {
-		return d.target().does(host.Continue)
+		return d.target().does(host.Continue).sets(host.Assign{Field: host.FieldNoTrack})
 	}
 	flags, zone := d.u16(0), d.u16(2)
 	o := d.target()
 	if flags&2 != 0 {
 		o.text.Reset()
 		o.text.WriteString("-j NOTRACK")
-		return o.does(host.Continue)
+		return o.does(host.Continue).sets(host.Assign{Field: host.FieldNoTrack})
 	}
 	o.flag(flags&1 != 0, "notrack")
 	if helper := d.str(12, 16); helper != "" {
@@ -94,7 +99,11 @@ func ctTarget(d *data) Result {
 	if events := d.u32(8); events != 0 {
 		o.add(false, "expevents", names(events, "new"))
 	}
-	return d.ctZone(o, flags, zone).does(host.Continue)
+	r := d.ctZone(o, flags, zone).does(host.Continue)
+	if flags&1 != 0 {
+		r = r.sets(host.Assign{Field: host.FieldNoTrack})
+	}
+	return r
 }
 
 func (d *data) ctZone(o *options, flags, zone uint16) *options {
@@ -134,6 +143,9 @@ func setTarget(d *data) Result {
 		d.setMapOptions(o)
 	}
 	r := o.does(host.Continue)
+	if d.rev == 3 && d.setUse(8).index != 65535 && d.u32(12)&(1<<8) != 0 {
+		r = r.sets(host.Assign{Field: host.FieldMark, Unknown: "the mark comes from an ipset"})
+	}
 	r.Fills = fills
 	return r
 }
@@ -209,5 +221,6 @@ func hmarkTarget(d *data) Result {
 		optional(on(7), "hmark-dport-mask", fmt.Sprintf("0x%04x", d.be16(34))).
 		optional(on(8), "hmark-proto-mask", fmt.Sprintf("0x%02x", d.u16(44))).
 		optional(on(9), "hmark-rnd", fmt.Sprintf("0x%08x", d.u32(48))).
-		optional(on(10), "hmark-mod", num(d.u32(52))).optional(on(11), "hmark-offset", num(d.u32(56))).does(host.Continue)
+		optional(on(10), "hmark-mod", num(d.u32(52))).optional(on(11), "hmark-offset", num(d.u32(56))).does(host.Continue).
+		sets(host.Assign{Field: host.FieldMark, Unknown: "the mark is a hash of the packet"})
 }

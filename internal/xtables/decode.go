@@ -87,9 +87,13 @@ func (d *decoder) rule(r *host.Rule, chain string, i int) {
 	v := d.verdict(p, i)
 	for b := range r.Branches {
 		r.Branches[b].Verdict, r.Branches[b].Chain, r.Branches[b].Effects = v.verdict, v.chain, v.effects
+		r.Branches[b].Assigns = v.assigns
 	}
 	r.Comment, r.Opaque = p.comment, p.opaque
 	if len(v.effects) == 0 && len(r.Opaque) == 0 {
+		if d.env.Texts {
+			r.Text = string(p.line(nil, d.l, chain))
+		}
 		return
 	}
 	d.scratch = p.line(d.scratch[:0], d.l, chain)

@@ -13,6 +13,7 @@ type outcome struct {
 	verdict host.Verdict
 	chain   string
 	effects []host.Effect
+	assigns []host.Assign
 }
 
 // verdict decodes the target of the entry at index i and notes its text.
@@ -28,7 +29,7 @@ func (d *decoder) verdict(p *parts, i int) outcome {
 	}
 	if ok {
 		p.target = r.Text
-		return outcome{verdict: r.Verdict, effects: r.Effects}
+		return outcome{verdict: r.Verdict, effects: r.Effects, assigns: r.Assigns}
 	}
 	what := fmt.Sprintf("target %q revision %d", e.Name, e.Revision)
 	p.opaque = append(p.opaque, what)
