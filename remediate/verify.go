@@ -1,12 +1,13 @@
 package remediate
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/natwarden/natwarden/internal/host"
-	"github.com/natwarden/natwarden/internal/proc"
 )
 
 // verify reads the host again: what was planned is gone, every other
@@ -65,9 +66,20 @@ func transient(l host.Listener) bool {
 // to be so.
 func anyRuns(processes []host.Process) bool {
 	for _, p := range processes {
-		if _, err := proc.LifeOf(p.PID); err == nil {
+		if runs(p.PID) {
 			return true
 		}
 	}
 	return len(processes) == 0
+}
+
+// runs says whether a process runs. One that has ended and that nobody has
+// waited for (a zombie, proc_pid_stat(5)) does not.
+func runs(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, state, _ := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" "))
+	return len(state) > 0 && state[0] != 'Z' && state[0] != 'X'
 }

@@ -63,8 +63,7 @@ func (p *page) verdictLine(r *audit.Report, t tally) {
 	case audit.Compliant:
 		p.paragraph(green, "COMPLIANT: nothing on "+name+" answers for another without authorization"+t.asleep()+".")
 	default:
-		p.paragraph(yellow, "INCOMPLETE: no violation is proven on "+name+", but "+
-			count(len(r.Blind), "thing")+" could not be read or understood"+t.asleep()+".")
+		p.paragraph(yellow, "INCOMPLETE: no violation is proven on "+name+", but "+t.open(len(r.Blind))+t.asleep()+".")
 	}
 }
 
@@ -78,6 +77,20 @@ func (t tally) bad() string {
 	}
 	if parts == nil {
 		return "something"
+	}
+	return list(parts)
+}
+
+func (t tally) unreviewed() int { return t.redirects[host.Unreviewed] + t.listeners[host.Unreviewed] }
+
+// open says what keeps a report without a violation from being compliant.
+func (t tally) open(blind int) string {
+	var parts []string
+	if blind > 0 {
+		parts = append(parts, count(blind, "thing")+" could not be read or understood")
+	}
+	if n := t.unreviewed(); n > 0 {
+		parts = append(parts, count(n, "finding")+" waiting for a person's review")
 	}
 	return list(parts)
 }
@@ -99,7 +112,7 @@ func (t tally) asleep() string {
 	if t.inactive > 0 {
 		parts = append(parts, thousands(t.inactive)+" inactive")
 	}
-	if n := t.redirects[host.Unreviewed] + t.listeners[host.Unreviewed]; n > 0 {
+	if n := t.unreviewed(); n > 0 && t.badRedirects+t.badListeners > 0 {
 		parts = append(parts, thousands(n)+" waiting for review")
 	}
 	if parts == nil {
