@@ -28,8 +28,9 @@ type Held struct {
 
 // Holders walks /proc/*/fd once for the wanted socket inodes. Where a socket
 // seems to be held by nobody it looks once more: at processes that came
-// meanwhile and may have inherited it, and at single threads, which may have
-// descriptors of their own (unshare(2), CLONE_FILES).
+// meanwhile and may have inherited it, at single threads, which may have
+// descriptors of their own (unshare(2), CLONE_FILES), and at the files that
+// rings of io_uring keep.
 func Holders(ctx context.Context, wanted map[uint64]bool) (*Held, error) {
 	held := &Held{PIDs: map[uint64][]int{}}
 	if len(wanted) == 0 {
@@ -96,7 +97,7 @@ func (w *walk) process(pid int, s *scratch) {
 // again looks at a process and its single threads. Whether it can be read at
 // all, the first pass has said.
 func (w *walk) again(pid int, s *scratch) {
-	s.found = s.found[:0]
+	s.found, s.rings = s.found[:0], true
 	_ = w.descriptors(strconv.Itoa(pid)+"/fd", s)
 	name := strconv.Itoa(pid) + "/task"
 	if dir, err := w.open(name); err == nil {
@@ -168,6 +169,9 @@ func (w *walk) descriptor(dir int, name string, s *scratch) error {
 	if inode, ok := socketInode(s.link[:n]); ok && w.wanted[inode] {
 		s.found = append(s.found, inode)
 	}
+	if s.rings && string(s.link[:n]) == ringLink {
+		w.ring(dir, name, s)
+	}
 	return nil
 }
 
@@ -194,6 +198,7 @@ type scratch struct {
 	link    []byte
 	names   []string
 	found   []uint64
+	rings   bool // look at the files of io_uring as well
 }
 
 func newScratch() *scratch {

@@ -185,13 +185,25 @@ const initialPIDs = 0xEFFFFFFC
 // the network namespace. In a PID namespace of its own natwarden sees the
 // processes in it; the network namespace of its first process may have come
 // from outside (containers that share one), one that was made inside has not.
-func sharedOutside(id netns.ID) string {
+//
+// home is where natwarden was started, zero where that is not known. It may be
+// the first process itself, whose first thread may stand anywhere (netns.Handle.Do).
+func sharedOutside(id, home netns.ID) string {
 	var pids, first unix.Stat_t
 	if unix.Stat("/proc/self/ns/pid", &pids) == nil && pids.Ino == initialPIDs {
 		return ""
 	}
-	if unix.Stat("/proc/1/ns/net", &first) == nil && id != (netns.ID{}) && id != (netns.ID{Dev: uint64(first.Dev), Ino: first.Ino}) {
-		return ""
+	brought := home
+	if os.Getpid() != 1 {
+		if unix.Stat("/proc/1/ns/net", &first) != nil {
+			return unseen
+		}
+		brought = netns.ID{Dev: uint64(first.Dev), Ino: first.Ino}
 	}
-	return "natwarden runs in a PID namespace of its own: processes outside of it may live in the network namespace"
+	if zero := (netns.ID{}); brought == zero || id == zero || id == brought {
+		return unseen
+	}
+	return ""
 }
+
+const unseen = "natwarden runs in a PID namespace of its own: processes outside of it may live in the network namespace"

@@ -93,7 +93,7 @@ func replace(s, fresh *host.Space) {
 // the kernel's own, not to be told, or ownerless.
 func (o *ownerless) space(ctx context.Context, i int) {
 	s := o.spaces[i]
-	shared := sharedOutside(o.in[i].ID)
+	shared := sharedOutside(o.in[i].ID, o.home())
 	for n := range s.Listeners {
 		l := &s.Listeners[n]
 		if !l.Unheld {
@@ -109,6 +109,16 @@ func (o *ownerless) space(ctx context.Context, i int) {
 			s.AddRedirects(o.row(ctx, l))
 		}
 	}
+}
+
+// home is the identity of the namespace in which natwarden was started.
+func (o *ownerless) home() netns.ID {
+	for i, s := range o.spaces {
+		if s.Netns == "" {
+			return o.in[i].ID
+		}
+	}
+	return netns.ID{}
 }
 
 func first(a, b string) string {
