@@ -122,5 +122,10 @@ func harmless(line string, execs *int) bool {
 		return *execs == 1
 	}
 	return strings.Contains(line, " tgkill(") && strings.Contains(line, "SIGURG") ||
-		strings.Contains(line, " setns(") && strings.Contains(line, "CLONE_NEWNET") && !strings.Contains(line, "|")
+		strings.Contains(line, " setns(") && strings.Contains(line, "CLONE_NEWNET") && !strings.Contains(line, "|") ||
+		askingBPF.MatchString(line)
 }
+
+// askingBPF are the commands of bpf(2) that list, open and describe; all
+// others load, attach, write or pin.
+var askingBPF = regexp.MustCompile(` bpf\((?:BPF_PROG_QUERY|BPF_(?:PROG|LINK|MAP|BTF)_GET_(?:NEXT_ID|FD_BY_ID)|BPF_OBJ_GET|BPF_OBJ_GET_INFO_BY_FD),`)

@@ -2,14 +2,15 @@ package bpf
 
 import (
 	"context"
+	"sync"
 
 	"github.com/cilium/ebpf"
 )
 
-// Catalog reads and judges programs, each once, and finds who keeps them. It
-// is for one goroutine.
+// Catalog reads and judges programs, each once, and finds who keeps them. One
+// serves all namespaces of an audit: programs belong to none, and walking /proc for each would take long.
 type Catalog struct {
-	ctx      context.Context
+	mu       sync.Mutex
 	programs map[uint32]*Program
 	judged   map[uint32]Judgement
 	symbols  symbols
@@ -19,12 +20,12 @@ type Catalog struct {
 }
 
 // NewCatalog makes an empty catalog; it reads nothing before it is asked.
-func NewCatalog(ctx context.Context) *Catalog {
-	return &Catalog{ctx: ctx, programs: map[uint32]*Program{}, judged: map[uint32]Judgement{}}
+func NewCatalog() *Catalog {
+	return &Catalog{programs: map[uint32]*Program{}, judged: map[uint32]Judgement{}}
 }
 
-// Program reads a program by its id.
-func (c *Catalog) Program(id uint32) (*Program, error) {
+// program reads a program by its id.
+func (c *Catalog) program(id uint32) (*Program, error) {
 	if p, ok := c.programs[id]; ok {
 		return p, nil
 	}
@@ -35,22 +36,22 @@ func (c *Catalog) Program(id uint32) (*Program, error) {
 	return p, err
 }
 
-// Judge says whether a program's code can redirect or rewrite.
-func (c *Catalog) Judge(p *Program) Judgement {
+// judgement says whether a program's code can redirect or rewrite.
+func (c *Catalog) judgement(ctx context.Context, p *Program) Judgement {
 	j, ok := c.judged[p.ID]
 	if !ok {
-		j = c.judge(p)
+		j = c.judge(ctx, p)
 		c.judged[p.ID] = j
 	}
 	return j
 }
 
-func (c *Catalog) judge(p *Program) Judgement {
-	code, err := p.info.Instructions()
+func (c *Catalog) judge(ctx context.Context, p *Program) Judgement {
+	code, err := p.instructions()
 	if err != nil {
 		return Judgement{Why: "its code cannot be read: " + err.Error()}
 	}
-	return judge(p.Type, code, c.names, c.replacing())
+	return judge(p.Type, code, c.names, c.replacing(ctx))
 }
 
 // names gives the kernel's names of a helper.
@@ -63,9 +64,9 @@ func (c *Catalog) names(address int64) []string {
 
 // replacing says whether a program that replaces functions of others is loaded;
 // also where that cannot be found out.
-func (c *Catalog) replacing() bool {
+func (c *Catalog) replacing(ctx context.Context) bool {
 	if c.freplace == nil {
-		types, err := programTypes(c.ctx)
+		types, err := programTypes(ctx)
 		found := err != nil || types[ebpf.Extension] > 0
 		c.freplace = &found
 	}
@@ -73,9 +74,9 @@ func (c *Catalog) replacing() bool {
 }
 
 // kept says who keeps programs and links.
-func (c *Catalog) kept() *keepers {
+func (c *Catalog) kept(ctx context.Context) *keepers {
 	if c.keepers == nil {
-		c.keepers = findKeepers(c.ctx)
+		c.keepers = findKeepers(ctx)
 	}
 	return c.keepers
 }

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
 	"github.com/natwarden/natwarden/internal/host"
@@ -124,7 +123,7 @@ func (l *listing) cgroup(path string, hooks []hook) []hook {
 	defer unix.Close(fd)
 	var known []hook
 	for _, h := range hooks {
-		r, err := link.QueryPrograms(link.QueryOptions{Target: fd, Attach: h.at})
+		programs, err := query(fd, uint32(h.at))
 		if unsupported(err) {
 			continue
 		}
@@ -133,8 +132,8 @@ func (l *listing) cgroup(path string, hooks []hook) []hook {
 			l.unread("programs of cgroup "+path+" "+h.name, err)
 			continue
 		}
-		for _, p := range r.Programs {
-			l.found = append(l.found, Attachment{Kind: Cgroup, Cgroup: path, Hook: h.name, Type: uint32(h.at), Program: uint32(p.ID)})
+		for _, p := range programs {
+			l.found = append(l.found, Attachment{Kind: Cgroup, Cgroup: path, Hook: h.name, Type: uint32(h.at), Program: p.program, Flags: p.flags})
 		}
 	}
 	return known

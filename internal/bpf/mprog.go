@@ -2,7 +2,6 @@ package bpf
 
 import (
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 )
 
 // errNotSupported is what cilium/ebpf says of a kernel without a feature.
@@ -26,7 +25,7 @@ func (l *listing) chains(d device) {
 }
 
 func (l *listing) chain(d device, kind string, h hook) {
-	r, err := link.QueryPrograms(link.QueryOptions{Target: int(d.index), Attach: h.at})
+	programs, err := query(int(d.index), uint32(h.at))
 	if unsupported(err) {
 		return // no such hook in this kernel, or the device went away
 	}
@@ -35,11 +34,8 @@ func (l *listing) chain(d device, kind string, h hook) {
 		l.unread(a.Place(), err)
 		return
 	}
-	for _, p := range r.Programs {
-		a.Program, a.Link = uint32(p.ID), 0
-		if id, ok := p.LinkID(); ok {
-			a.Link = uint32(id)
-		}
+	for _, p := range programs {
+		a.Program, a.Link = p.program, p.link
 		l.found = append(l.found, a)
 	}
 }

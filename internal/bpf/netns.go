@@ -2,7 +2,6 @@ package bpf
 
 import (
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 
 	"github.com/natwarden/natwarden/internal/netns"
 )
@@ -17,7 +16,7 @@ func (l *listing) netns() {
 	}
 	defer h.Close()
 	for kind, at := range map[string]ebpf.AttachType{SkLookup: ebpf.AttachSkLookup, FlowDissector: ebpf.AttachFlowDissector} {
-		r, err := link.QueryPrograms(link.QueryOptions{Target: h.Fd(), Attach: at})
+		programs, err := query(h.Fd(), uint32(at))
 		if unsupported(err) {
 			continue
 		}
@@ -25,8 +24,8 @@ func (l *listing) netns() {
 			l.unread(kind+" programs", err)
 			continue
 		}
-		for _, p := range r.Programs {
-			l.found = append(l.found, Attachment{Kind: kind, Type: uint32(at), Program: uint32(p.ID)})
+		for _, p := range programs {
+			l.found = append(l.found, Attachment{Kind: kind, Type: uint32(at), Program: p.program})
 		}
 	}
 }

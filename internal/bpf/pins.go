@@ -45,10 +45,8 @@ func (k *keepers) pin(path string) {
 	defer object.Close()
 	switch o := object.(type) {
 	case *ebpf.Program:
-		if info, err := o.Info(); err == nil {
-			if id, ok := info.ID(); ok {
-				note(k.programPins, uint32(id), path)
-			}
+		if id, err := IDOf(o); err == nil {
+			note(k.programPins, id, path)
 		}
 	case link.Link:
 		if info, err := o.Info(); err == nil {

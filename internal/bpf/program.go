@@ -1,10 +1,14 @@
 package bpf
 
 import (
+	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 )
 
 // Program is one loaded eBPF program and what its code shows.
@@ -17,7 +21,7 @@ type Program struct {
 	Loaded time.Duration // after boot
 	Maps   []uint32
 
-	info *ebpf.ProgramInfo
+	code []byte // as the kernel translated it; nil where it is not shown
 }
 
 // readProgram reads a program by its id.
@@ -27,18 +31,31 @@ func readProgram(id uint32) (*Program, error) {
 		return nil, fmt.Errorf("reading eBPF program %d: %w", id, err)
 	}
 	defer fd.Close()
-	info, err := fd.Info()
+	info, code, maps, err := describe(fd.FD())
 	if err != nil {
 		return nil, fmt.Errorf("reading eBPF program %d: %w", id, err)
 	}
-	p := &Program{ID: id, Name: info.Name, Tag: info.Tag, Type: info.Type, info: info}
-	p.UID, _ = info.CreatedByUID()
-	p.Loaded, _ = info.LoadTime()
-	maps, _ := info.MapIDs()
-	for _, m := range maps {
-		p.Maps = append(p.Maps, uint32(m))
+	return &Program{ID: id, Name: info.text(), Tag: info.tagText(), Type: fd.Type(), UID: info.uid,
+		Loaded: time.Duration(info.loaded), Maps: maps, code: code}, nil
+}
+
+// IDOf gives the id of an open program.
+func IDOf(p *ebpf.Program) (uint32, error) {
+	var info programInfo
+	err := infoOf(p.FD(), &info)
+	return info.id, err
+}
+
+// instructions decodes the program's code.
+func (p *Program) instructions() (asm.Instructions, error) {
+	if len(p.code) == 0 {
+		return nil, errors.New("the kernel does not show it")
 	}
-	return p, nil
+	code, err := asm.AppendInstructions(nil, bytes.NewReader(p.code), binary.NativeEndian, "linux")
+	if err != nil {
+		return nil, fmt.Errorf("decoding it: %w", err)
+	}
+	return code, nil
 }
 
 // facts are what is known about the program besides its code.

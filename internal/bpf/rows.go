@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 
@@ -20,8 +21,10 @@ type Place struct {
 
 // Row makes the row of a program at a place: information where its code shows
 // that it cannot redirect, else a redirect of which nobody knows where to.
-func (c *Catalog) Row(at Place) (host.Redirect, error) {
-	p, err := c.Program(at.Program)
+func (c *Catalog) Row(ctx context.Context, at Place) (host.Redirect, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p, err := c.program(at.Program)
 	if err != nil {
 		return host.Redirect{}, err
 	}
@@ -31,17 +34,17 @@ func (c *Catalog) Row(at Place) (host.Redirect, error) {
 	if at.Link != 0 {
 		r.Evidence = append(r.Evidence, fmt.Sprintf("attached through link %d", at.Link))
 	}
-	r.Evidence = append(r.Evidence, c.kept().words(c.ctx, at.Program, at.Link)...)
-	r.Pin = c.pinOf(at)
-	c.decide(&r, p, at)
+	r.Evidence = append(r.Evidence, c.kept(ctx).words(ctx, at.Program, at.Link)...)
+	r.Pin = c.pinOf(ctx, at)
+	c.decide(ctx, &r, p, at)
 	r.Content = p.Tag + " " + at.Words
 	return r, nil
 }
 
-func (c *Catalog) decide(r *host.Redirect, p *Program, at Place) {
+func (c *Catalog) decide(ctx context.Context, r *host.Redirect, p *Program, at Place) {
 	j := Judgement{Harmless: true, Why: at.Innocent}
 	if at.Innocent == "" {
-		j = c.Judge(p)
+		j = c.judgement(ctx, p)
 	}
 	switch {
 	case j.Harmless:
@@ -60,8 +63,8 @@ func (c *Catalog) decide(r *host.Redirect, p *Program, at Place) {
 }
 
 // pinOf is the first path that the link, or else the program, is pinned to.
-func (c *Catalog) pinOf(at Place) string {
-	k := c.kept()
+func (c *Catalog) pinOf(ctx context.Context, at Place) string {
+	k := c.kept(ctx)
 	if at.Link != 0 && len(k.linkPins[at.Link]) > 0 {
 		return k.linkPins[at.Link][0]
 	}
@@ -72,7 +75,7 @@ func (c *Catalog) pinOf(at Place) string {
 }
 
 // row makes the row of an attachment.
-func (c *Catalog) row(a Attachment) (host.Redirect, error) {
+func (c *Catalog) row(ctx context.Context, a Attachment) (host.Redirect, error) {
 	at := Place{Mechanism: Backend, Kind: a.Kind, Direction: direction(a), Words: a.Place(), Program: a.Program, Link: a.Link, Innocent: innocent(a)}
 	if a.Kind == Netkit {
 		at.Kind = TCX // the contract knows both as one kind
@@ -80,14 +83,11 @@ func (c *Catalog) row(a Attachment) (host.Redirect, error) {
 	if a.down {
 		at.Latent = "interface " + a.Dev + " is down"
 	}
-	r, err := c.Row(at)
+	r, err := c.Row(ctx, at)
 	if err != nil {
 		return r, err
 	}
-	a.LinkPins = c.kept().linkPins[a.Link]
-	if a.Link == 0 {
-		a.LinkPins = nil
-	}
+	a.LinkPins = c.linkPins(ctx, a.Link)
 	key, err := json.Marshal(a)
 	if err != nil {
 		return r, fmt.Errorf("writing %s down: %w", a.Place(), err)
@@ -95,6 +95,15 @@ func (c *Catalog) row(a Attachment) (host.Redirect, error) {
 	r.Ref = &host.Ref{Backend: Backend, Table: a.Kind, Chain: a.Place(), Fingerprint: a.Fingerprint(), Key: key, Text: a.text()}
 	r.Advice = a.advice()
 	return r, nil
+}
+
+func (c *Catalog) linkPins(ctx context.Context, link uint32) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if link == 0 {
+		return nil
+	}
+	return c.kept(ctx).linkPins[link]
 }
 
 func (a Attachment) text() string {

@@ -1,6 +1,7 @@
 package tc
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/natwarden/natwarden/internal/bpf"
@@ -12,6 +13,7 @@ const Backend = "tc"
 
 // findings are what a namespace's filters do.
 type findings struct {
+	ctx     context.Context // of this one reading
 	v       *view
 	catalog *bpf.Catalog
 	rows    []host.Redirect
@@ -126,7 +128,7 @@ func (x *findings) program(f filter, id uint32) {
 	if !x.v.links[f.dev].up {
 		at.Latent = "interface " + x.v.ifname(f.dev) + " is down"
 	}
-	r, err := x.catalog.Row(at)
+	r, err := x.catalog.Row(x.ctx, at)
 	if err != nil {
 		x.unjudged(at.Words, err.Error())
 		return

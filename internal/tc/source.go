@@ -8,8 +8,9 @@ import (
 	"github.com/natwarden/natwarden/internal/host"
 )
 
-// Source reads traffic control for the audit.
-type Source struct{}
+// Source reads traffic control for the audit. Programs, where set, is shared
+// with other namespaces and sources.
+type Source struct{ Programs *bpf.Catalog }
 
 // Name is the source's name in the report.
 func (Source) Name() string { return "tc" }
@@ -19,12 +20,15 @@ func (Source) Group() string { return "bpf" }
 
 // Read finds the filters that hand packets on in the namespace of the calling
 // thread.
-func (Source) Read(ctx context.Context, into *host.Space) (host.Reading, error) {
+func (s Source) Read(ctx context.Context, into *host.Space) (host.Reading, error) {
 	v, err := load(ctx)
 	if err != nil {
 		return host.Reading{}, fmt.Errorf("reading tc: %w", err)
 	}
-	x := &findings{v: v, catalog: bpf.NewCatalog(ctx)}
+	x := &findings{ctx: ctx, v: v, catalog: s.Programs}
+	if x.catalog == nil {
+		x.catalog = bpf.NewCatalog()
+	}
 	for _, h := range v.filters {
 		f, err := decodeFilter(h)
 		if err != nil {

@@ -2,6 +2,7 @@ package edit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -145,14 +146,10 @@ func attachProgram(ctx context.Context, a bpf.Attachment, p *ebpf.Program) ([]st
 		o.Anchor = before(ctx, a)
 		return nil, link.RawAttachProgram(o)
 	}
-	if shared(ctx, a) {
-		o.Flags = allowMulti
-		return nil, link.RawAttachProgram(o)
+	o.Flags = a.Flags
+	if a.Flags&allowMulti == 0 && shared(ctx, a) {
+		return nil, errors.New("another program took its place, and attaching this one would end that")
 	}
-	if err := link.RawAttachProgram(o); err == nil {
-		return []string{a.Text() + " is attached as the only program of its cgroup; whether it allowed others is not known"}, nil
-	}
-	o.Flags = allowMulti
 	return nil, link.RawAttachProgram(o)
 }
 

@@ -68,11 +68,27 @@ func (k Keep) open() error {
 	if err := os.MkdirAll(k.dir, 0o700); err != nil {
 		return fmt.Errorf("making a folder for detached programs: %w", err)
 	}
+	if !k.mount {
+		return ownFolder(k.dir)
+	}
 	if bpf.Mounted(k.dir) {
 		return nil
 	}
 	if err := unix.Mount("natwarden", k.dir, "bpf", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0700"); err != nil {
 		return fmt.Errorf("mounting a bpffs on %s: %w", k.dir, err)
+	}
+	return nil
+}
+
+// ownFolder says why a folder in a bpffs that others share is not root's alone:
+// whoever may write there could take the way back away.
+func ownFolder(dir string) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return fmt.Errorf("looking at %s: %w", dir, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR || st.Uid != 0 || st.Mode&0o022 != 0 {
+		return fmt.Errorf("%s is not a folder that only root can write", dir)
 	}
 	return nil
 }
@@ -116,11 +132,11 @@ func samePin(path string, id uint32) error {
 		return err
 	}
 	defer p.Close()
-	info, err := p.Info()
+	there, err := bpf.IDOf(p)
 	if err != nil {
 		return fmt.Errorf("reading the pin %s: %w", path, err)
 	}
-	if there, ok := info.ID(); !ok || uint32(there) != id {
+	if there != id {
 		return fmt.Errorf("%s holds another program already", path)
 	}
 	return nil
