@@ -22,7 +22,8 @@ import (
 
 // sources are all that can be looked at, in the order of the report.
 func sources() []audit.Source {
-	return []audit.Source{interfaces{}, nfTables{}, xTables{}, sockets{}, route.Source{}, relay.Source{}, flow.Source{Rules: rulesOf}, tc.Source{}, bpf.Source{}}
+	programs := bpf.NewCatalog()
+	return []audit.Source{interfaces{}, nfTables{}, xTables{}, sockets{}, route.Source{}, relay.Source{}, flow.Source{Rules: rulesOf}, tc.Source{Programs: programs}, bpf.Source{Programs: programs}}
 }
 
 // rulesOf are the redirects that the rules of a space make.
