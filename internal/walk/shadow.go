@@ -21,6 +21,9 @@ type blocks struct {
 	chain string
 	list  []block
 	whole int // index of the first rule that lets nothing pass; len(rules) for none
+	// changed is true where rules of the table change header fields: a packet that
+	// an earlier verdict did not take may look like one that it takes.
+	changed bool
 }
 
 func blocksOf(c *host.Chain, ends *terminators) blocks {
@@ -31,7 +34,7 @@ func blocksOf(c *host.Chain, ends *terminators) blocks {
 			if !ends.ends(branch) || !certain(&branch.Match) {
 				continue
 			}
-			if branch.Match.IsWhole() && i < b.whole {
+			if ends.whole(&branch.Match) && i < b.whole {
 				b.whole = i
 			}
 			if len(b.list) < maxBlocks && branch.Match.Ports.Any() && branch.Match.Address.Any() {
@@ -58,7 +61,7 @@ func (b *blocks) before(rule int, m *host.Match) string {
 		return b.words(b.whole)
 	}
 	for _, block := range b.list {
-		if block.rule >= rule {
+		if b.changed || block.rule >= rule {
 			break
 		}
 		if block.match.Covers(m) {
@@ -107,10 +110,10 @@ func (t *terminators) rulesEnd(c *host.Chain) bool {
 	for _, r := range c.Rules {
 		for i := range r.Branches {
 			b := &r.Branches[i]
-			if mayReturn(b) {
+			if t.mayReturn(b) {
 				return false
 			}
-			if b.Match.IsWhole() && t.endsForGood(b) {
+			if t.whole(&b.Match) && t.endsForGood(b) {
 				return true
 			}
 		}
@@ -118,17 +121,34 @@ func (t *terminators) rulesEnd(c *host.Chain) bool {
 	return false
 }
 
+// whole says whether every packet of the table fits. The family of a table of
+// one family is no restriction there.
+func (t *terminators) whole(m *host.Match) bool {
+	if m.Family == "" || m.Family != t.graph.table.Family {
+		return m.IsWhole()
+	}
+	all := *m
+	all.Family = ""
+	return all.IsWhole()
+}
+
 // mayReturn says whether the branch can give the packet back to the caller
 // before a later rule ends it.
-func mayReturn(b *host.Branch) bool {
-	return b.Verdict == host.Return || b.Verdict == host.Goto || b.Verdict == host.Uncertain
+func (t *terminators) mayReturn(b *host.Branch) bool {
+	switch b.Verdict {
+	case host.Return, host.Uncertain:
+		return true
+	case host.Goto:
+		return !t.chainEnds(b.Chain)
+	}
+	return false
 }
 
 func (t *terminators) endsForGood(b *host.Branch) bool {
 	switch b.Verdict {
 	case host.Accept, host.Drop, host.Stolen:
 		return true
-	case host.Jump:
+	case host.Jump, host.Goto:
 		return t.chainEnds(b.Chain)
 	}
 	return false

@@ -87,7 +87,8 @@ func (s *spaceView) hasIface(pattern string) bool {
 }
 
 // tproxyIdle says that TPROXY hands packets to nobody: it assigns them to a
-// transparent socket, and none listens on the port. Said only where sockets were read.
+// transparent socket, and none listens on the port. Said only where sockets were
+// read, and of those that the kernel told enough about.
 func (s *spaceView) tproxyIdle(m *host.Match, e *host.Effect) string {
 	if e.Kind != "tproxy" || !s.SocketsRead {
 		return ""
@@ -103,7 +104,7 @@ func (s *spaceView) tproxyIdle(m *host.Match, e *host.Effect) string {
 func (s *spaceView) transparentOn(m *host.Match, port uint16) bool {
 	for i := range s.space.Listeners {
 		l := &s.space.Listeners[i]
-		if !l.Transparent {
+		if !l.Transparent && !l.Partial {
 			continue
 		}
 		if port == 0 && m.Ports.Has(host.Port(l.Port)) || port == l.Port {

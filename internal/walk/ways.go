@@ -10,8 +10,9 @@ import (
 // reached "in many ways", and its rules are then taken as they stand.
 const maxWays = 64
 
-// maxDepth bounds jumps (the kernel: NFT_JUMP_STACK_SIZE 16, so that a chain
-// that nests deeper is refused when it is loaded).
+// maxDepth bounds jumps. nf_tables refuses to nest deeper than
+// NFT_JUMP_STACK_SIZE (16) when it loads a chain; x_tables sets no such bound,
+// so that what lies deeper counts as reached in many ways.
 const maxDepth = 32
 
 // A way is one path of jumps and gotos from a hook to a chain.
@@ -53,6 +54,7 @@ func newGraph(t *host.Table) *graph {
 	ends := terminators{graph: g, known: map[string]bool{}}
 	for _, n := range g.chains {
 		n.block = blocksOf(n.chain, &ends)
+		n.block.changed = changes
 	}
 	for _, c := range t.Chains {
 		if c.Base != nil {
@@ -93,7 +95,7 @@ func jumpsOf(c *host.Chain) []hop {
 // enter follows a way into a chain and on through its jumps.
 func (g *graph) enter(n *node, w way) {
 	if len(n.ways) >= maxWays || len(w.path) > maxDepth {
-		n.many = true
+		g.reachAnyhow(n, w)
 		return
 	}
 	n.ways = append(n.ways, w)
@@ -104,6 +106,25 @@ func (g *graph) enter(n *node, w way) {
 		}
 		if onward, ok := w.through(n, hop); ok {
 			g.enter(next, onward)
+		}
+	}
+}
+
+// reachAnyhow notes that a chain, and every one that it leads to, is reached in
+// more ways than are kept. One way from each hook is kept as its witness.
+func (g *graph) reachAnyhow(n *node, w way) {
+	fromHere := func(have way) bool { return have.base == w.base }
+	known := slices.ContainsFunc(n.ways, fromHere)
+	if n.many && known {
+		return
+	}
+	n.many = true
+	if !known {
+		n.ways = append(n.ways, way{base: w.base, path: w.path})
+	}
+	for _, hop := range n.jumps {
+		if next := g.chains[hop.branch.Chain]; next != nil {
+			g.reachAnyhow(next, way{base: w.base, path: append(slices.Clone(w.path), hop.branch.Chain)})
 		}
 	}
 }

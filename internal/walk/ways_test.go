@@ -1,0 +1,101 @@
+package walk
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/natwarden/natwarden/internal/host"
+)
+
+// states gives "CHAIN STATE" of each row.
+func states(t *testing.T, table host.Table, o Options, sockets ...host.Listener) []string {
+	t.Helper()
+	var out []string
+	for _, r := range Redirects(&host.Space{Tables: []*host.Table{&table}, Listeners: sockets}, o) {
+		out = append(out, r.Rule.Chain+" "+r.State+" "+r.Direction)
+	}
+	return out
+}
+
+func expectStates(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("got %s, want %s", strings.Join(got, "; "), strings.Join(want, "; "))
+	}
+}
+
+// x_tables sets no bound to how deep chains nest (measured: 200 levels work).
+func TestAChainThatLiesDeepIsReached(t *testing.T) {
+	chains := []*host.Chain{chain("in", &host.Base{Hook: "prerouting"}, verdict(host.Match{}, host.Jump, "c1"))}
+	for depth := 1; depth < 80; depth++ {
+		chains = append(chains, chain(fmt.Sprint("c", depth), nil, verdict(host.Match{}, host.Jump, fmt.Sprint("c", depth+1))))
+	}
+	chains = append(chains, chain("c80", nil, dnat(host.Match{})))
+	expectStates(t, states(t, table(chains...), Options{}), "c80 active inbound")
+}
+
+// The jump that fits may be the last of more than are kept.
+func TestTheOneWayThatFitsAmongMany(t *testing.T) {
+	in := chain("in", &host.Base{Hook: "prerouting"})
+	for port := range uint16(maxWays) {
+		in.Rules = append(in.Rules, verdict(host.Match{Ports: host.PortsOf(1000+port, 1000+port)}, host.Jump, "a"))
+	}
+	in.Rules = append(in.Rules, verdict(host.Match{Ports: host.PortsOf(80, 80)}, host.Jump, "a"))
+	a := chain("a", nil, verdict(host.Match{}, host.Jump, "b"))
+	b := chain("b", nil, dnat(host.Match{Ports: host.PortsOf(80, 80)}))
+	expectStates(t, states(t, table(in, a, b), Options{}), "b active inbound")
+}
+
+// A redirect that packets from outside reach is inbound, though all the ways
+// that are kept come from this host.
+func TestTheOneInboundWayAmongMany(t *testing.T) {
+	out := chain("out", &host.Base{Hook: "output"})
+	for port := range uint16(maxWays) {
+		out.Rules = append(out.Rules, verdict(host.Match{Ports: host.PortsOf(1000+port, 1000+port)}, host.Jump, "a"))
+	}
+	in := chain("in", &host.Base{Hook: "prerouting"}, verdict(host.Match{}, host.Jump, "a"))
+	a := chain("a", nil, verdict(host.Match{}, host.Jump, "b"))
+	b := chain("b", nil, dnat(host.Match{}))
+	expectStates(t, states(t, table(out, in, a, b), Options{}), "b active inbound")
+}
+
+func TestAGotoToAChainThatEndsEnds(t *testing.T) {
+	pre := &host.Base{Hook: "prerouting"}
+	v := chain("v", nil, verdict(host.Match{}, host.Accept, ""))
+	u := chain("u", nil, verdict(host.Match{}, host.Goto, "v"), dnat(host.Match{}))
+	in := chain("in", pre, verdict(host.Match{}, host.Jump, "u"), dnat(host.Match{}))
+	expectStates(t, states(t, table(in, u, v), Options{}), "in inactive inbound", "u inactive inbound")
+
+	some := chain("v", nil, verdict(host.Match{Conditions: []string{"mark 0x1"}}, host.Accept, ""))
+	expectStates(t, states(t, table(in, u, some), Options{}), "in active inbound", "u inactive inbound")
+}
+
+// Rules of x_tables name the family of their table.
+func TestTheFamilyOfTheTableRestrictsNothing(t *testing.T) {
+	all := host.Match{Family: host.IP}
+	v := chain("v", nil, verdict(all, host.Accept, ""))
+	in := chain("in", &host.Base{Hook: "prerouting"}, verdict(all, host.Jump, "v"), dnat(all))
+	expectStates(t, states(t, table(in, v), Options{}), "in inactive inbound")
+
+	inet := table(in, v)
+	inet.Family = host.Inet
+	in.Rules[1] = dnat(host.Match{})
+	expectStates(t, states(t, inet, Options{}), "in active inbound")
+}
+
+// A packet that the accept did not take may be changed to one that it takes.
+func TestAnAcceptBeforeAChangeShadowsNothing(t *testing.T) {
+	udp := host.Match{Protos: host.ProtosOf(host.UDP)}
+	change := effect(host.Match{}, host.Effect{Kind: "rewrite", Source: true})
+	change.Branches[0].Verdict = host.Continue
+	in := chain("in", &host.Base{Hook: "prerouting"}, verdict(udp, host.Accept, ""), change, dnat(udp))
+	expectStates(t, states(t, table(in), Options{}), "in active inbound", "in active inbound")
+}
+
+// What the kernel did not say of a socket is not taken for a no.
+func TestASocketThatIsPartlyKnownMayBeTransparent(t *testing.T) {
+	in := chain("in", &host.Base{Hook: "prerouting"}, effect(host.Match{}, tproxy(3129)))
+	expectStates(t, states(t, table(in), Options{SocketsRead: true}, host.Listener{Port: 3129, Partial: true}), "in active inbound")
+}
