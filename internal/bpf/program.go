@@ -51,11 +51,20 @@ func (p *Program) instructions() (asm.Instructions, error) {
 	if len(p.code) == 0 {
 		return nil, errors.New("the kernel does not show it")
 	}
-	code, err := asm.AppendInstructions(nil, bytes.NewReader(p.code), binary.NativeEndian, "linux")
+	code, err := asm.AppendInstructions(nil, bytes.NewReader(p.code), byteOrder(), "linux")
 	if err != nil {
 		return nil, fmt.Errorf("decoding it: %w", err)
 	}
 	return code, nil
+}
+
+// byteOrder is the host's, as one of the two that the decoder compares with: it
+// takes any other, even the native one under its own name, without the registers.
+func byteOrder() binary.ByteOrder {
+	if binary.NativeEndian.Uint16([]byte{1, 0}) == 1 {
+		return binary.LittleEndian
+	}
+	return binary.BigEndian
 }
 
 // facts are what is known about the program besides its code.

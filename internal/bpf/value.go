@@ -35,6 +35,15 @@ func (v value) single() (int64, bool) {
 
 func (v value) pointer() bool { return v.sort > number }
 
+func (v value) toMap() bool { return v.sort == mapHandle || v.sort == mapMemory }
+
+// null says whether it is the pointer to nothing that a lookup gives: the
+// kernel's verifier has proven that nobody writes there.
+func (v value) null() bool {
+	n, ok := v.single()
+	return ok && n == 0
+}
+
 func (v value) equal(o value) bool {
 	return v.sort == o.sort && v.offset == o.offset && v.vague == o.vague && slices.Equal(v.numbers, o.numbers)
 }
@@ -42,6 +51,10 @@ func (v value) equal(o value) bool {
 // join is what is known where two ways meet.
 func (v value) join(o value) value {
 	switch {
+	case v.toMap() && o.null():
+		return v
+	case o.toMap() && v.null():
+		return o
 	case v.sort != o.sort:
 		return value{}
 	case v.sort == stack && (v.offset != o.offset || v.vague || o.vague):
