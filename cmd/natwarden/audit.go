@@ -89,6 +89,7 @@ func look(ctx context.Context, s *spaces, groups []string, pol *policy.Policy) (
 		return nil, err
 	}
 	in.Join = append([]audit.Join{s.reached()}, in.Join...)
+	in.Doubts = doubts(ctx)
 	in.Scope.Netns = s.scope.Values()
 	in.Blind = append(in.Blind, s.blind...)
 	return audit.Run(ctx, in, pol, time.Now())

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/natwarden/natwarden/audit"
+	"github.com/natwarden/natwarden/internal/bpf"
+	"github.com/natwarden/natwarden/internal/doubt"
 	"github.com/natwarden/natwarden/internal/host"
 	"github.com/natwarden/natwarden/internal/netns"
 	"github.com/natwarden/natwarden/internal/suspect"
@@ -38,4 +40,17 @@ func (s *spaces) reached() audit.Join {
 		}
 		return nil, ctx.Err()
 	}}
+}
+
+// doubts are what could falsify the report of a host.
+func doubts(ctx context.Context) []string {
+	out := doubt.Notes()
+	meddlers, err := bpf.NewCatalog().Meddlers(ctx)
+	if err != nil {
+		out = append(out, "the eBPF programs that could make the kernel lie could not be listed: "+err.Error())
+	}
+	for _, m := range meddlers {
+		out = append(out, m+" and so make system calls lie")
+	}
+	return out
 }

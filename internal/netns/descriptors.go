@@ -80,17 +80,22 @@ func (w *descriptors) folder(ctx context.Context, tid int) error {
 		}
 		_, _, names := unix.ParseDirent(entries[:n], -1, nil)
 		for _, name := range names {
-			w.descriptor(ctx, dir, tid, name)
+			if err := w.descriptor(ctx, dir, tid, name); err != nil {
+				return err
+			}
 		}
 	}
 }
 
 // descriptor looks at one. A namespace file that was opened by its own path
 // says what it is; one that was opened by a mount that is gone has the path "/".
-func (w *descriptors) descriptor(ctx context.Context, dir, tid int, name string) {
+func (w *descriptors) descriptor(ctx context.Context, dir, tid int, name string) error {
 	n, err := unix.Readlinkat(dir, name, w.link)
 	if err != nil {
-		return // closed meanwhile
+		if gone(err) {
+			return nil // closed meanwhile
+		}
+		return err
 	}
 	link := string(w.link[:n])
 	kind, ino, ok := nsName(link)
@@ -105,6 +110,7 @@ func (w *descriptors) descriptor(ctx context.Context, dir, tid int, name string)
 	case kind == "mnt" && w.mounts != nil && !w.mounts.seen[ID{w.home.Dev, ino}]:
 		w.mounts.enter(ctx, at, "mnt:"+at+":")
 	}
+	return nil
 }
 
 // detached reads which namespace file it is by its inode: the file systems of

@@ -40,6 +40,7 @@ func Read(ctx context.Context) ([]host.Listener, []host.Blind, error) {
 			}
 		}
 	}
+	r.twice()
 	return onePerSocket(r.found), r.blind, nil
 }
 
@@ -82,6 +83,7 @@ type reader struct {
 	diag    *diagConn
 	devices map[uint32]string
 	texts   map[netip.Addr]string
+	asked   []asked // what sock_diag has answered
 	found   []host.Listener
 	blind   []host.Blind
 }
@@ -105,6 +107,7 @@ func (r *reader) read(k kind, v6 int) error {
 	err := errNotLoaded
 	if r.modules.Have(k.modules...) {
 		if err = r.ask(k, v6); err == nil {
+			r.asked = append(r.asked, asked{k, v6})
 			return nil
 		}
 	}
