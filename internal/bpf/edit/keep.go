@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -96,8 +97,8 @@ func ownFolder(dir string) error {
 // close takes the folder away where nothing is left in it.
 func (k Keep) close() {
 	entries, err := os.ReadDir(k.dir)
-	if err != nil || len(entries) > 0 {
-		return
+	if err != nil || slices.ContainsFunc(entries, func(e os.DirEntry) bool { return !strings.HasSuffix(e.Name(), ".debug") }) {
+		return // maps.debug and progs.debug are the kernel's own
 	}
 	if k.mount && bpf.Mounted(k.dir) && unix.Unmount(k.dir, 0) != nil {
 		return
