@@ -114,7 +114,7 @@ func (m *machine) doDynset(f *fields) {
 		m.doubt("a set operation that is unknown")
 		return
 	}
-	if f.u32(9)&1 != 0 || limits(f[7]) || limits(f[10]) {
+	if f.u32(3) != dynsetDelete || f.u32(9)&1 != 0 || limits(f[7]) || limits(f[10]) {
 		m.each(func(s *state) { s.require("as @" + f.text(1) + " allows") })
 	}
 }

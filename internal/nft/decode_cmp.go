@@ -192,6 +192,8 @@ func (m *machine) apply(s *state, a *answer, not bool) {
 		match.SPorts = match.SPorts.Intersect(a.ports(not))
 	case dimProto:
 		match.Protos = match.Protos.Intersect(a.protos(not))
+	case dimNextHeader:
+		m.applyNextHeader(s, a.protos(not))
 	case dimSource:
 		match.Source = match.Source.Intersect(a.addresses(not))
 	case dimAddress:

@@ -10,7 +10,8 @@ type dim uint8
 const (
 	noDim    dim = iota
 	dimProto     // one byte
-	dimSport     // two
+	dimNextHeader
+	dimSport // two
 	dimPort
 	dimSource // an address
 	dimAddress
@@ -29,10 +30,10 @@ type span struct {
 }
 
 var (
-	ip4Spans  = []span{{dimProto, 9, 1}, {dimSource, 12, 4}, {dimAddress, 16, 4}}  // struct iphdr
-	ip6Spans  = []span{{dimProto, 6, 1}, {dimSource, 8, 16}, {dimAddress, 24, 16}} // struct ipv6hdr
-	portSpans = []span{{dimSport, 0, 2}, {dimPort, 2, 2}}                          // TCP, UDP, SCTP, DCCP, UDP-Lite
-	linkSpans = []span{{dimEther, 12, 2}}                                          // struct ethhdr
+	ip4Spans  = []span{{dimProto, 9, 1}, {dimSource, 12, 4}, {dimAddress, 16, 4}}       // struct iphdr
+	ip6Spans  = []span{{dimNextHeader, 6, 1}, {dimSource, 8, 16}, {dimAddress, 24, 16}} // struct ipv6hdr
+	portSpans = []span{{dimSport, 0, 2}, {dimPort, 2, 2}}                               // TCP, UDP, SCTP, DCCP, UDP-Lite
+	linkSpans = []span{{dimEther, 12, 2}}                                               // struct ethhdr
 )
 
 // piece says that n bytes of a value, from the byte from, are the bytes of

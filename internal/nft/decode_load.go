@@ -3,6 +3,7 @@ package nft
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/natwarden/natwarden/internal/host"
 )
@@ -19,7 +20,20 @@ func (m *machine) doPayload(f *fields) {
 		m.putAll(f.u32(1), foreignOf(fmt.Sprintf("@header %d,%d,%d", base, f.u32(3)*8, f.u32(4)*8), int(f.u32(4)&63)))
 		return
 	}
-	m.putAll(f.u32(1), value{kind: loaded, place: place(base), key: uint16(f.u32(3)), size: int(f.u32(4)), dir: dirNone})
+	v := value{kind: loaded, place: place(base), key: uint16(f.u32(3)), size: int(f.u32(4)), dir: dirNone}
+	if m.rewritten(&v) {
+		m.putAll(f.u32(1), foreignOf("rewritten "+m.describe(&m.states[0], &v), v.size))
+		return
+	}
+	m.putAll(f.u32(1), v)
+}
+
+// rewritten says whether the rule itself has changed what is loaded: it is then
+// no longer what the packet brought, of which the match speaks.
+func (m *machine) rewritten(v *value) bool {
+	return slices.ContainsFunc(m.written, func(w value) bool {
+		return w.place == v.place && w.key < v.key+uint16(v.size) && v.key < w.key+uint16(w.size)
+	})
 }
 
 // doMeta is nft_meta: it loads a fact about the packet, or sets one (mark,

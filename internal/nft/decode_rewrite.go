@@ -2,6 +2,7 @@ package nft
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/natwarden/natwarden/internal/host"
 )
@@ -23,6 +24,7 @@ func (m *machine) writePayload(f *fields) {
 		m.doubt("a write to a place that is unknown")
 		return
 	}
+	m.written = append(m.written, target)
 	m.each(func(s *state) {
 		v := m.get(s, f.u32(5), n)
 		if why := m.beyond(s, &target); why != "" {
@@ -66,10 +68,11 @@ func (m *machine) beyond(s *state, target *value) string {
 	return ""
 }
 
-// writeMAC is a new destination of a frame. On a bridge that leads it elsewhere,
-// as ebtables' dnat does; on a single interface it only prepares a forward.
+// writeMAC is a new destination of a frame. On a bridge, and on an interface that
+// is one of its ports or sends, that leads it elsewhere, as ebtables' dnat does;
+// before a forward it only prepares that.
 func (m *machine) writeMAC(s *state, target, v *value) {
-	if m.t.family != host.Bridge || target.key >= 6 {
+	if m.t.family != host.Bridge && m.t.family != host.Netdev || target.key >= 6 {
 		return
 	}
 	e := host.Effect{Kind: "mac-redirect", Evidence: []string{"destination MAC from " + m.describe(s, v)}}
@@ -134,12 +137,19 @@ func (v *value) same(target *value, from int) bool {
 // settle turns the writes of a state into effects.
 func (m *machine) settle(s *state) {
 	w := s.rewrite
+	if m.t.family == host.Netdev && hasKind(s, "forward") {
+		s.branch.Effects = slices.DeleteFunc(s.branch.Effects, func(e host.Effect) bool { return e.Kind == "mac-redirect" })
+	}
 	if w.daddr != 0 || w.dport != 0 || w.toUnknown != "" {
 		s.branch.Effects = append(s.branch.Effects, m.rewriteEffect(s, w.daddr, w.dport, w.toUnknown, false))
 	}
 	if w.saddr != 0 || w.sport != 0 || w.fromUnknown != "" {
 		s.branch.Effects = append(s.branch.Effects, m.rewriteEffect(s, w.saddr, w.sport, w.fromUnknown, true))
 	}
+}
+
+func hasKind(s *state, kind string) bool {
+	return slices.ContainsFunc(s.branch.Effects, func(e host.Effect) bool { return e.Kind == kind })
 }
 
 func (m *machine) rewriteEffect(s *state, addr, port int32, unknown string, source bool) host.Effect {

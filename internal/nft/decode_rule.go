@@ -30,6 +30,7 @@ type machine struct {
 	xtTexts   []string // option texts of matches and targets, in order
 	prev      order    // the comparison before
 	f         fields
+	written   []value // what the rule has written of the packet so far
 }
 
 // state is one way through the rule.
@@ -106,6 +107,7 @@ func (m *machine) reset() {
 	m.opaque, m.reason, m.xtTexts = m.opaque[:0], m.reason[:0], m.xtTexts[:0]
 	m.native, m.xtUsed, m.effect, m.note = false, false, false, ""
 	m.nativeNAT, m.counted, m.prev = false, false, order{}
+	m.written = m.written[:0]
 }
 
 // eachExpr visits the expressions of a rule (NFTA_LIST_ELEM holding
