@@ -2,13 +2,15 @@ package walk
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
 
 	"github.com/natwarden/natwarden/internal/host"
 )
 
-// maxBlocks bounds how many earlier verdicts a rule is held against. Those
-// kept are the wide ones (any port and address), which is what shadows in
-// practice; finer shadows are left undetected, so that the redirect stays active.
+// maxBlocks bounds how many earlier wide verdicts (any port and address) a rule
+// is held against, and how many of those about its own port or address. What
+// lies beyond is left undetected, so that the redirect stays active.
 const maxBlocks = 64
 
 // A block is a branch after which no packet of its match goes on in the chain.
@@ -17,10 +19,17 @@ type block struct {
 	match *host.Match
 }
 
+// spot is the single port, the single address, or both, that a block is about.
+type spot struct {
+	port int // -1: any
+	addr netip.Addr
+}
+
 type blocks struct {
-	chain string
-	list  []block
-	whole int // index of the first rule that lets nothing pass; len(rules) for none
+	chain  string
+	list   []block
+	narrow map[spot][]block
+	whole  int // index of the first rule that lets nothing pass; len(rules) for none
 	// changed is true where rules of the table change header fields: a packet that
 	// an earlier verdict did not take may look like one that it takes.
 	changed bool
@@ -31,15 +40,13 @@ func blocksOf(c *host.Chain, ends *terminators) blocks {
 	for i, r := range c.Rules {
 		for n := range r.Branches {
 			branch := &r.Branches[n]
-			if !ends.ends(branch) || !certain(&branch.Match) {
+			if !ends.ends(branch) || !certain(&branch.Match) || redirects(branch) {
 				continue
 			}
 			if ends.whole(&branch.Match) && i < b.whole {
 				b.whole = i
 			}
-			if len(b.list) < maxBlocks && branch.Match.Ports.Any() && branch.Match.Address.Any() {
-				b.list = append(b.list, block{i, &branch.Match})
-			}
+			b.keep(block{i, &branch.Match})
 		}
 		if b.whole == i {
 			break
@@ -48,10 +55,52 @@ func blocksOf(c *host.Chain, ends *terminators) blocks {
 	return b
 }
 
+func (b *blocks) keep(one block) {
+	where, ok := spotOf(one.match)
+	switch {
+	case !ok:
+	case where == spot{port: -1}:
+		if len(b.list) < maxBlocks {
+			b.list = append(b.list, one)
+		}
+	case len(b.narrow[where]) < maxBlocks:
+		if b.narrow == nil {
+			b.narrow = map[spot][]block{}
+		}
+		b.narrow[where] = append(b.narrow[where], one)
+	}
+}
+
+// spotOf is false where the match names several ports or addresses.
+func spotOf(m *host.Match) (spot, bool) {
+	where := spot{port: -1}
+	if !m.Ports.Any() {
+		if len(m.Ports) != 1 || m.Ports[0].Lo != m.Ports[0].Hi {
+			return where, false
+		}
+		where.port = int(m.Ports[0].Lo)
+	}
+	if !m.Address.Any() {
+		if len(m.Address) != 1 || m.Address[0].Lo != m.Address[0].Hi {
+			return where, false
+		}
+		where.addr = m.Address[0].Lo
+	}
+	return where, true
+}
+
 // certain says whether the match is stated wholly in sets: a condition in
-// words may hold now and not later.
+// words may hold now and not later, and only a tracked packet has the original
+// tuple of a connection.
 func certain(m *host.Match) bool {
-	return len(m.Conditions) == 0 && m.Dead == "" && m.Waiting == ""
+	return len(m.Conditions) == 0 && m.Dead == "" && m.Waiting == "" &&
+		!slices.ContainsFunc(m.Tests, func(t host.Test) bool { return t.Field == host.FieldOriginal })
+}
+
+// redirects says whether the branch may be taken away as a redirect: what it
+// keeps packets from acts as soon as it is gone.
+func redirects(b *host.Branch) bool {
+	return slices.ContainsFunc(b.Effects, func(e host.Effect) bool { return !e.Source || e.Unknown != "" })
 }
 
 // before says what keeps packets of the match from the rule with that index;
@@ -60,15 +109,36 @@ func (b *blocks) before(rule int, m *host.Match) string {
 	if b.whole < rule {
 		return b.words(b.whole)
 	}
-	for _, block := range b.list {
-		if b.changed || block.rule >= rule {
-			break
-		}
-		if block.match.Covers(m) {
-			return b.words(block.rule)
+	if b.changed {
+		return ""
+	}
+	if found := covering(b.list, rule, m); found >= 0 {
+		return b.words(found)
+	}
+	where, ok := spotOf(m)
+	if !ok || b.narrow == nil {
+		return ""
+	}
+	for _, at := range []spot{where, {port: where.port}, {port: -1, addr: where.addr}} {
+		if found := covering(b.narrow[at], rule, m); found >= 0 {
+			return b.words(found)
 		}
 	}
 	return ""
+}
+
+// covering gives the index of the first rule of the list, before the given one,
+// that takes every packet of the match; -1 for none.
+func covering(list []block, rule int, m *host.Match) int {
+	for _, block := range list {
+		if block.rule >= rule {
+			break
+		}
+		if block.match.Covers(m) {
+			return block.rule
+		}
+	}
+	return -1
 }
 
 func (b *blocks) words(rule int) string {
@@ -113,7 +183,7 @@ func (t *terminators) rulesEnd(c *host.Chain) bool {
 			if t.mayReturn(b) {
 				return false
 			}
-			if t.whole(&b.Match) && t.endsForGood(b) {
+			if t.whole(&b.Match) && t.endsForGood(b) && !redirects(b) {
 				return true
 			}
 		}

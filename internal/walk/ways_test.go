@@ -2,6 +2,7 @@ package walk
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -98,4 +99,40 @@ func TestAnAcceptBeforeAChangeShadowsNothing(t *testing.T) {
 func TestASocketThatIsPartlyKnownMayBeTransparent(t *testing.T) {
 	in := chain("in", &host.Base{Hook: "prerouting"}, effect(host.Match{}, tproxy(3129)))
 	expectStates(t, states(t, table(in), Options{SocketsRead: true}, host.Listener{Port: 3129, Partial: true}), "in active inbound")
+}
+
+func TestAVerdictOnItsOwnPortShadows(t *testing.T) {
+	web := host.Match{Protos: host.ProtosOf(host.TCP), Ports: host.PortsOf(80, 80)}
+	addr := host.Match{Address: host.AddrsOf(netip.MustParsePrefix("10.0.0.1/32"))}
+	both := web
+	both.Address = addr.Address
+	other := host.Match{Protos: host.ProtosOf(host.TCP), Ports: host.PortsOf(81, 81)}
+	untracked := web
+	untracked.Expect(host.Test{Field: host.FieldOriginal})
+	for name, tt := range map[string]struct {
+		first, second host.Match
+		want          string
+	}{
+		"the same port":                 {web, web, "in inactive inbound"},
+		"another port":                  {other, web, "in active inbound"},
+		"the port of any address":       {web, both, "in inactive inbound"},
+		"any port of the address":       {addr, both, "in inactive inbound"},
+		"less than it takes":            {both, web, "in active inbound"},
+		"only packets that are tracked": {untracked, web, "in active inbound"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := chain("in", &host.Base{Hook: "prerouting"}, verdict(tt.first, host.Return, ""), dnat(tt.second))
+			expectStates(t, states(t, table(in), Options{}), tt.want)
+		})
+	}
+}
+
+// A redirect that is removed shadows nothing any more.
+func TestARedirectShadowsNoOther(t *testing.T) {
+	in := chain("in", &host.Base{Hook: "prerouting"}, dnat(host.Match{}), dnat(host.Match{}))
+	expectStates(t, states(t, table(in), Options{}), "in active inbound", "in active inbound")
+
+	u := chain("u", nil, dnat(host.Match{}))
+	in = chain("in", &host.Base{Hook: "prerouting"}, verdict(host.Match{}, host.Jump, "u"), dnat(host.Match{}))
+	expectStates(t, states(t, table(in, u), Options{}), "in active inbound", "u active inbound")
 }
