@@ -30,6 +30,7 @@ func Run(ctx context.Context, in Input, pol *policy.Policy, now time.Time) (*Rep
 	for _, space := range state.Spaces {
 		r.addSpace(space, socketsRead(state))
 	}
+	renumber(r.Redirects)
 	r.judge(pol, now)
 	r.notUnderstood()
 	r.conclude()
@@ -56,7 +57,9 @@ func (r *Report) addSpace(space *host.Space, sockets bool) {
 		r.Redirects = append(r.Redirects, rows...)
 	}
 	r.Listeners = append(r.Listeners, space.Listeners...)
-	r.Ports = append(r.Ports, portRows(space.Netns, rows, space.Listeners)...)
+	if space.Unreached == "" { // else nobody outside is answered
+		r.Ports = append(r.Ports, portRows(space.Netns, rows, space.Listeners)...)
+	}
 }
 
 func socketsRead(s *host.State) bool {
@@ -83,6 +86,9 @@ func (r *Report) judge(pol *policy.Policy, now time.Time) {
 	for i := range r.Listeners {
 		l := &r.Listeners[i]
 		verdict, by, note := pol.JudgeListener(l, now)
+		if verdict == host.Violation && l.Unreached {
+			verdict = host.Info
+		}
 		l.Verdict, l.AllowedBy, l.Advice = verdict, by, strings.Join(append(nonEmpty(note), l.Notes...), "; ")
 		used[by] = true
 	}

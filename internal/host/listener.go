@@ -54,6 +54,8 @@ type Listener struct {
 	// Unheld is true where no process holds the socket although every process
 	// could be looked into.
 	Unheld bool `json:"-"`
+	// Unreached is true where no packet from outside comes into its namespace.
+	Unreached bool `json:"-"`
 	// Notes say what is odd about who holds it, in words.
 	Notes []string `json:"-"`
 }
