@@ -1,6 +1,7 @@
 package tc
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -212,7 +213,31 @@ func (v *view) loadFilters(c conn, s spot) error {
 		return fmt.Errorf("filters of %s: %w", v.ifname(s.dev), err)
 	}
 	for _, m := range msgs {
-		v.filters = append(v.filters, hung{s, slices.Clone(m.Data)})
+		if len(m.Data) >= sizeofTcmsg && !v.again(s, m.Data) {
+			v.filters = append(v.filters, hung{s, slices.Clone(m.Data)})
+		}
 	}
 	return nil
+}
+
+// again says whether the node was listed at another class of the qdisc: u32
+// shows the tables of all classes at each (tc_u_common of net/sched/cls_u32.c).
+func (v *view) again(s spot, b []byte) bool {
+	if s.qdisc == "ingress" || s.qdisc == "clsact" {
+		return false
+	}
+	for _, h := range v.filters {
+		if h.dev == s.dev && h.parent != s.parent && h.parent&0xffff0000 == s.parent&0xffff0000 && sameNode(h.raw, b) {
+			return true
+		}
+	}
+	return false
+}
+
+// sameNode says whether two messages are of one u32 node or table: device,
+// handle, preference and classifier, which is the first attribute, are the same.
+func sameNode(a, b []byte) bool {
+	const kind = sizeofTcmsg + 8
+	return len(a) >= kind && len(b) >= kind && string(b[sizeofTcmsg+4:kind]) == "u32\x00" && binary.NativeEndian.Uint32(b[8:])&u32Table != 0 &&
+		bytes.Equal(a[:12], b[:12]) && bytes.Equal(a[16:kind], b[16:kind])
 }

@@ -80,6 +80,9 @@ func (v *view) unrestorable(f filter) string {
 	if !slices.Contains([]string{"u32", "bpf", "basic", "flower", "matchall", "fw"}, f.kind) {
 		return "how classifier " + f.kind + " is put back is not known"
 	}
+	if f.kind == "u32" && !v.lone(f) {
+		return "it stands among several hash tables of u32, which end with their last filter"
+	}
 	if f.kind == "u32" && len(f.options[u32Link]) > 0 {
 		return "it links tables of u32 with each other"
 	}

@@ -140,8 +140,8 @@ func parts(kind string) (parms, times uint16, known bool) {
 	return 0, 0, false
 }
 
-// lastingParms leaves out times and zeroes counts and, where the action is the
-// filter's alone, its number.
+// lastingParms leaves out times and zeroes counts and, where nothing but the
+// filter refers to the action, its number.
 func lastingParms(kind string, b []byte) ([]byte, error) {
 	parms, times, known := parts(kind)
 	if !known {
@@ -158,7 +158,7 @@ func lastingParms(kind string, b []byte) ([]byte, error) {
 		}
 		if a.Type == parms && len(a.Data) >= sizeofGen {
 			a.Data = bytes.Clone(a.Data)
-			if binary.NativeEndian.Uint32(a.Data[16:]) <= 1 {
+			if binary.NativeEndian.Uint32(a.Data[12:]) <= 1 {
 				clear(a.Data[0:4])
 			}
 			clear(a.Data[12:20])

@@ -177,3 +177,6 @@ func (k Keep) Forget(path string) {
 	}
 	k.close()
 }
+
+// KeepIn is a bpffs of its own, mounted on a folder when it is first needed.
+func KeepIn(dir string) Keep { return Keep{dir: dir, mount: true} }
