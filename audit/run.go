@@ -31,6 +31,7 @@ func Run(ctx context.Context, in Input, pol *policy.Policy, now time.Time) (*Rep
 		r.addSpace(space, socketsRead(state))
 	}
 	renumber(r.Redirects)
+	tellHops(r.Redirects, state.Spaces)
 	r.judge(pol, now)
 	r.notUnderstood()
 	r.conclude()
@@ -43,6 +44,7 @@ func (r *Report) addSpace(space *host.Space, sockets bool) {
 	owners := owner.NewFinder()
 	joinProcesses(rows, space)
 	joinQueues(rows, space)
+	tellStory(rows, space)
 	oddities(rows)
 	shutOff(rows, space)
 	for i := range rows {

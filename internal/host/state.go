@@ -56,6 +56,9 @@ type Space struct {
 	Packets   []PacketSocket
 	Queues    []QueueReader
 	Redirects []Redirect // those that are no rules; those of rules follow from Tables
+	// Deliveries are the local routes for addresses that are not the host's, with
+	// what leads to them; nil where routes were not read.
+	Deliveries []Delivery
 	// Unreached says why no packet from outside comes into the namespace: nothing
 	// in it then answers for another. "" where one may, or where it is not known.
 	Unreached string

@@ -28,6 +28,7 @@ func (Source) Read(ctx context.Context, into *host.Space) (host.Reading, error) 
 	}
 	rows := slices.Concat(v.localRoutes(), v.policyRoutes(), v.proxyNeighbours(), v.proxyARP(), v.secondaries())
 	into.AddRedirects(rows...)
+	into.Deliveries = v.deliveries()
 	return host.Reading{State: host.Read, Objects: len(v.rules) + len(v.routes) + len(v.neighbours)}, nil
 }
 

@@ -1,0 +1,24 @@
+package host
+
+// Delivery is a route that delivers packets for addresses that are not the
+// host's own to this host, and the policy rules that lead packets to it.
+type Delivery struct {
+	Family      Family
+	Route       string // in words: "local default dev lo table 100"
+	Fingerprint string // of the Ref of the route's row
+	Address     Addrs
+	// Always is true where every packet is routed by the route's table.
+	Always bool
+	Rules  []Selector
+}
+
+// Selector is a policy rule (ip-rule(8)) that names the route's table.
+type Selector struct {
+	Words string // "100: from all fwmark 0x1 lookup 100"
+	// Marked is true where only packets with (mark & Mask) == Mark get there.
+	Marked     bool
+	Mark, Mask uint32
+}
+
+// Picks says whether a packet with the mark may be led by the rule.
+func (s Selector) Picks(mark uint32) bool { return !s.Marked || mark&s.Mask == s.Mark&s.Mask }
