@@ -19,15 +19,17 @@ func Rollback(ctx context.Context, id string, resolve Resolve, editors []change.
 	b := &back{resolve: resolve, editors: editors, o: o.withDefaults(), result: newResult(nil)}
 	defer b.close()
 	there, err := b.open(id)
+	if err == nil && there {
+		err = b.others(ctx)
+	}
 	if err != nil {
 		return b.result.fail(exitFor(err), err)
 	}
 	if !there || b.change.IsRolledBack() {
 		return b.result, nil
 	}
-	if !b.change.Plan.Origin.SameHost(b.here) {
-		return b.result.fail(exitRefused, fmt.Errorf("refused: change %s was made on host %s, this is %s",
-			b.change.ID, b.change.Plan.Origin.Host, b.here.Host))
+	if err := b.foreign(); err != nil {
+		return b.result.fail(exitFor(err), err)
 	}
 	if err := b.prepare(ctx); err != nil {
 		return b.result.fail(exitFor(err), err)
@@ -55,6 +57,23 @@ type back struct {
 	change  *rollback.Change
 	groups  []*backGroup
 	partly  bool // something was not put back that another try may put back
+	// elsewhere: the change was made in the namespace where natwarden was started
+	// then, and that is not the one of now.
+	elsewhere bool
+	// recovering: nobody asked for this rollback. Where it fails, its journal stays
+	// open, so that the next run tries again.
+	recovering bool
+}
+
+// errForeign says that a change is not for this host or namespace to undo.
+var errForeign = errors.New("refused")
+
+// foreign refuses a change of another host.
+func (b *back) foreign() error {
+	if b.change.Plan.Origin.SameHost(b.here) {
+		return nil
+	}
+	return fmt.Errorf("%w: change %s was made on host %s, this is %s", errForeign, b.change.ID, b.change.Plan.Origin.Host, b.here.Host)
 }
 
 // backGroup is a group of the change with what is to be put back of it.
@@ -66,23 +85,14 @@ type backGroup struct {
 	refused map[int]string // steps that the editor's check refused, by index in steps
 }
 
-// open reads the change; false where there is none. A dry run takes no lock:
-// it writes nothing.
+// open reads the change; false where there is none.
 func (b *back) open(id string) (there bool, err error) {
-	if b.here, err = rollback.Here(b.o.Version, b.o.Now(), nil); err != nil {
+	there, err = b.openStore()
+	if !there && err == nil && id != "" {
+		_, err = rollback.Open(b.o.StateDir) // why there is none
+	}
+	if !there || err != nil {
 		return false, err
-	}
-	b.store, err = rollback.Open(b.o.StateDir)
-	if errors.Is(err, rollback.ErrNoState) && id == "" {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	if !b.o.DryRun {
-		if b.lock, err = b.store.Lock(b.o.Now()); err != nil {
-			return false, err
-		}
 	}
 	if id == "" {
 		b.change, err = b.store.Newest()
@@ -99,18 +109,61 @@ func (b *back) open(id string) (there bool, err error) {
 	return true, nil
 }
 
+// openStore opens the state directory and takes its lock; false where there is
+// none. A dry run takes no lock: it writes nothing.
+func (b *back) openStore() (there bool, err error) {
+	if b.here, err = rollback.Here(b.o.Version, b.o.Now(), nil); err != nil {
+		return false, err
+	}
+	b.store, err = rollback.Open(b.o.StateDir)
+	if errors.Is(err, rollback.ErrNoState) {
+		return false, nil
+	}
+	if err == nil && !b.o.DryRun {
+		b.lock, err = b.store.Lock(b.o.Now())
+	}
+	return err == nil, err
+}
+
+// others ends the unfinished changes beside the one that is asked for, which
+// is undone anyway.
+func (b *back) others(ctx context.Context) error {
+	if b.o.DryRun {
+		return nil
+	}
+	open, err := b.store.Unfinished()
+	if err != nil {
+		return err
+	}
+	for _, c := range open {
+		if c.ID == b.change.ID {
+			continue
+		}
+		if err := b.recover(ctx, c); err != nil {
+			return err
+		}
+	}
+	b.result.Change, b.result.Snapshot = b.change.ID, b.change.Plan.Snapshot
+	return nil
+}
+
 func (b *back) close() {
-	for _, g := range b.groups {
-		g.space.close()
-	}
-	if b.journal != nil {
-		_ = b.journal.Close() // every line of it is on the disk already
-	}
+	b.letGo()
 	if b.lock != nil {
 		_ = b.lock.Release() // ends with the process at the latest
 	}
 	if b.store != nil {
 		_ = b.store.Close()
+	}
+}
+
+// letGo lets go of what belongs to one change.
+func (b *back) letGo() {
+	for _, g := range b.groups {
+		g.space.close()
+	}
+	if b.journal != nil {
+		_ = b.journal.Close() // every line of it is on the disk already
 	}
 }
 
@@ -170,6 +223,7 @@ func (b *back) enter(ctx context.Context, label string) (Space, string) {
 	}
 	if b.change.Plan.Origin.SameBoot(b.here) && !slices.Contains(b.change.Plan.Origin.Netns, id) {
 		s.close()
+		b.elsewhere = b.elsewhere || label == ""
 		return Space{}, fmt.Sprintf("network namespace %s is not the one that was changed; run rollback where remediate ran", name(label))
 	}
 	return s, ""

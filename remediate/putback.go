@@ -32,6 +32,9 @@ func (b *back) carryOut(ctx context.Context) (*Result, error) {
 // end writes the last line of the journal and makes the result.
 func (b *back) end(failure error) (*Result, error) {
 	b.finish()
+	if b.recovering && failure != nil {
+		return b.result.fail(recoveryCode(failure), fmt.Errorf("recovering change %s: %w; the next run tries again", b.change.ID, failure))
+	}
 	event := rollback.RolledBack
 	if b.partly {
 		event = rollback.PartlyBack

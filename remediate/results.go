@@ -22,7 +22,7 @@ func exitFor(err error) int {
 	switch {
 	case errors.As(err, &busy), errors.Is(err, change.ErrBusy):
 		return exitBusy
-	case errors.Is(err, change.ErrStale):
+	case errors.Is(err, change.ErrStale), errors.Is(err, errForeign):
 		return exitRefused
 	case errors.Is(err, fs.ErrPermission):
 		return exitPrivilege
@@ -119,4 +119,15 @@ func (p *plan) shown() []Step {
 		}
 	}
 	return out
+}
+
+// join adds what was done about another change.
+func (r *Result) join(other *Result) {
+	r.Steps, r.Left = append(r.Steps, other.Steps...), append(r.Left, other.Left...)
+	r.Notes = append(r.Notes, other.Notes...)
+	r.Change, r.Snapshot = other.Change, other.Snapshot
+	if other.Status != Nothing || r.Status == Nothing {
+		r.Status = other.Status
+	}
+	r.ExitCode = r.remains()
 }

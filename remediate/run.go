@@ -85,6 +85,9 @@ func (r *run) carryOut(ctx context.Context) (*Result, error) {
 		return r.result.planned(r.planned).failPlan(exitFor(err), err)
 	}
 	defer lock.Release()
+	if err := r.alone(); err != nil {
+		return r.result.planned(r.planned).failPlan(exitFor(err), err)
+	}
 	if err := r.lookAgain(ctx); err != nil {
 		return r.result.planned(r.planned).failPlan(exitFor(err), err)
 	}
@@ -99,6 +102,16 @@ func (r *run) carryOut(ctx context.Context) (*Result, error) {
 		return r.undo(err)
 	}
 	return r.result.carriedOut(r.planned), nil
+}
+
+// alone refuses to begin a change while another one is not finished: what the
+// plan was made from is then neither before nor after. Recover comes first.
+func (r *run) alone() error {
+	open, err := r.store.Unfinished()
+	if err == nil && len(open) > 0 {
+		err = fmt.Errorf("change %s is not finished: natwarden recover ends it", open[0].ID)
+	}
+	return err
 }
 
 // lookAgain compares the host with the plan, under the lock. Where others

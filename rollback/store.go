@@ -80,9 +80,12 @@ func openStore(path string, next step) (*Store, error) {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
 	s := &Store{root: root}
-	for name, d := range map[string]**dir{snapshotsDir: &s.snapshots, changesDir: &s.changes} {
-		if *d, err = next(root, name); err == nil {
-			err = (*d).checkOwn()
+	for _, inside := range []struct {
+		name string
+		d    **dir
+	}{{changesDir, &s.changes}, {snapshotsDir, &s.snapshots}} {
+		if *inside.d, err = next(root, inside.name); err == nil {
+			err = (*inside.d).checkOwn()
 		}
 		if err != nil {
 			s.Close()

@@ -75,6 +75,9 @@ func runRemediate(ctx context.Context, a *app, o *RemediateOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := o.mindUnfinished(ctx, a); err != nil {
+		return err
+	}
 	s, err := a.openSpaces(ctx, netns.AllSpaces())
 	if err != nil {
 		return err
@@ -85,6 +88,15 @@ func runRemediate(ctx context.Context, a *app, o *RemediateOptions) error {
 		return err
 	}
 	return o.carryOut(ctx, a, s, report, pol)
+}
+
+// mindUnfinished ends what an earlier run left unfinished; a dry run only says so.
+func (o *RemediateOptions) mindUnfinished(ctx context.Context, a *app) error {
+	if !o.DryRun {
+		return a.recoverFirst(ctx)
+	}
+	a.tellUnfinished()
+	return nil
 }
 
 func (o *RemediateOptions) check(a *app) error {

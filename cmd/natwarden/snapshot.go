@@ -36,6 +36,7 @@ func runSnapshotTake(ctx context.Context, a *app) (err error) {
 	if err := needRight("snapshot take", unix.CAP_NET_ADMIN); err != nil {
 		return err
 	}
+	a.tellUnfinished()
 	s, err := a.openSpaces(ctx, netns.Scope{})
 	if err != nil {
 		return err

@@ -19,6 +19,7 @@ var (
 	remediated = telling{"Done", "Not done", "Left as it is", "NOTHING TO DO: no redirect that may be ended here is unauthorized."}
 	planned    = telling{"Done", "To be done", "Would be left as it is", "NOTHING TO DO: no redirect that may be ended here is unauthorized."}
 	rolledBack = telling{"Put back, and so open again", "To be put back", "Not put back", "NOTHING TO DO: the newest change is rolled back already, or there is none."}
+	recovered  = telling{"Put back as it was before the change", "Not put back", "Not put back", "NOTHING TO RECOVER: no change was interrupted, or what was interrupted had changed nothing."}
 )
 
 // finish shows what a change did, and ends the verb with its exit code. An

@@ -48,6 +48,7 @@ func runVerify(ctx context.Context, a *app, args []string) error {
 	if err := needRight("verify", unix.CAP_NET_ADMIN); err != nil {
 		return err
 	}
+	a.tellUnfinished()
 	v := &verification{SchemaVersion: audit.SchemaVersion, Status: remediate.Nothing,
 		Ended: []string{}, Back: []remediate.Left{}, Blind: []host.Blind{}}
 	change, err := a.loadChange(args)

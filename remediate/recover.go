@@ -1,0 +1,106 @@
+package remediate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/natwarden/natwarden/internal/change"
+	"github.com/natwarden/natwarden/rollback"
+)
+
+// Recover finds the changes that did not come to an end because natwarden or
+// the host stopped, compares the host with their journals by fingerprints, says
+// how far each came, and makes the host whole: a change that was not verified is undone, a rollback that was
+// interrupted is finished. The result is never nil and carries the exit code.
+func Recover(ctx context.Context, resolve Resolve, editors []change.Editor, o Options) (*Result, error) {
+	b := &back{resolve: resolve, editors: editors, o: o.withDefaults(), result: newResult(nil)}
+	b.o.DryRun = false
+	defer b.close()
+	there, err := b.openStore()
+	if err != nil {
+		return b.result.fail(exitFor(err), err)
+	}
+	if !there {
+		return b.result, nil
+	}
+	open, err := b.store.Unfinished()
+	if err != nil {
+		return b.result.fail(exitError, err)
+	}
+	for _, c := range open {
+		if err := b.recover(ctx, c); err != nil {
+			return b.result.fail(recoveryCode(err), err)
+		}
+	}
+	return b.result, nil
+}
+
+// recover ends one unfinished change. The caller holds the lock.
+func (b *back) recover(ctx context.Context, c *rollback.Change) error {
+	one := &back{resolve: b.resolve, editors: b.editors, o: b.o, store: b.store, here: b.here,
+		change: c, recovering: true, result: newResult(nil)}
+	defer one.letGo()
+	one.result.Change, one.result.Snapshot = c.ID, c.Plan.Snapshot
+	err := one.foreign()
+	if err == nil {
+		err = one.prepare(ctx)
+	}
+	if err == nil && one.elsewhere {
+		err = fmt.Errorf("%w: change %s is unfinished and was made in another network namespace: run natwarden recover where remediate ran", errForeign, c.ID)
+	}
+	if err != nil {
+		b.result.join(one.result)
+		return err
+	}
+	one.say(one.progress())
+	result, err := one.carryOut(ctx)
+	b.result.join(result)
+	return err
+}
+
+// recoveryCode is the exit code of a recovery that failed: half a change may
+// stand on the host, so it is not "nothing was changed".
+func recoveryCode(err error) int {
+	if code := exitFor(err); code != exitError {
+		return code
+	}
+	return exitHalf
+}
+
+// progress says how the host stands with an unfinished change, by what was
+// read from it.
+func (b *back) progress() string {
+	steps, gone := 0, 0
+	for _, g := range b.groups {
+		steps, gone = steps+len(g.group.steps), gone+len(g.steps)
+	}
+	what := "was interrupted; it is undone"
+	if b.change.Stage() == rollback.HalfBack {
+		what = "was being undone when that was interrupted; undoing it is finished"
+	}
+	if steps == 0 {
+		return fmt.Sprintf("change %s of %s was interrupted before anything was changed", b.change.ID, b.change.Began().Format(time.RFC3339))
+	}
+	return fmt.Sprintf("change %s of %s %s: of %d steps %d stand carried out on the host", b.change.ID, b.change.Began().Format(time.RFC3339), what, steps, gone)
+}
+
+// Unfinished names the changes that did not come to an end, or are at work
+// right now, in words; it takes no lock and changes nothing.
+func Unfinished(stateDir string) ([]string, error) {
+	store, err := rollback.Open(stateDir)
+	if errors.Is(err, rollback.ErrNoState) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer store.Close()
+	open, err := store.Unfinished()
+	var out []string
+	for _, c := range open {
+		out = append(out, fmt.Sprintf("change %s of %s is not finished, or at work right now; natwarden recover ends it", c.ID, c.Began().Format(time.RFC3339)))
+	}
+	return out, err
+}
