@@ -16,7 +16,6 @@ type Env struct {
 	Sets   xt.Sets                   // ipsets; nil: they cannot be resolved
 	Ifname func(index uint32) string // name of an interface, "" for none; nil: unknown
 	Now    time.Time                 // against which absolute dates are held
-	Texts  bool                      // every rule gets its Text, not only those with an effect
 	// Listing fills the text of every rule, not only of those with an effect.
 	Listing bool
 }
