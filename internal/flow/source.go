@@ -30,6 +30,9 @@ func (s Source) Read(ctx context.Context, into *host.Space) (host.Reading, error
 	if !Loaded() {
 		return host.Reading{State: host.Absent, Why: "the kernel does not track connections"}, nil
 	}
+	if none() {
+		return host.Reading{State: host.Read}, nil
+	}
 	flows, err := Translated(ctx)
 	if err != nil {
 		return host.Reading{}, err

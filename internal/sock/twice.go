@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/natwarden/natwarden/internal/host"
@@ -65,8 +66,13 @@ func (o other) text() string {
 func (r *reader) differences(byDiag []host.Listener) []other {
 	seen := map[other]bool{}
 	unlisted := map[string]bool{} // protocols that /proc/net does not list
+	var agreed [2]bool            // TCP over IPv4, IPv6
 	var out []other
 	for _, a := range r.asked {
+		if a.name == "tcp" && countsAgree(a.v6, byDiag) {
+			agreed[a.v6] = true
+			continue
+		}
 		list, ok := a.byFile()
 		if !ok {
 			unlisted[a.name] = true
@@ -80,7 +86,7 @@ func (r *reader) differences(byDiag []host.Listener) []other {
 		l := &byDiag[i]
 		o := other{l.Proto, l.Inode, l.Port, true}
 		told[o] = true
-		if !seen[o] && !unlisted[l.Proto] {
+		if !seen[o] && !unlisted[l.Proto] && !(l.Proto == "tcp" && agreed[family(l)]) {
 			out = append(out, o)
 		}
 	}
@@ -92,6 +98,47 @@ func (r *reader) differences(byDiag []host.Listener) []other {
 	}
 	slices.SortFunc(out, func(a, b other) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 	return out
+}
+
+// countsAgree says whether the kernel has exactly as many TCP sockets in use
+// as were listed (proc(5), /proc/net/sockstat). Then nobody hides one, and the
+// list in /proc/net, for which the kernel goes through the connections of all
+// namespaces, need not be read.
+func countsAgree(v6 int, byDiag []host.Listener) bool {
+	listed := map[uint64]bool{}
+	for i := range byDiag {
+		if l := &byDiag[i]; l.Proto == "tcp" && family(l) == v6 {
+			listed[l.Inode] = true
+		}
+	}
+	n, ok := InUse(v6)
+	return ok && n == len(listed)
+}
+
+// family is 1 of a listener on an IPv6 socket.
+func family(l *host.Listener) int {
+	if strings.Contains(l.Address, ":") {
+		return 1
+	}
+	return 0
+}
+
+// InUse says how many TCP sockets listen or are connected in the network
+// namespace of the calling thread: over IPv4, or over IPv6 where v6 is 1.
+func InUse(v6 int) (int, bool) {
+	file := [2]string{"sockstat", "sockstat6"}[v6]
+	text, err := os.ReadFile("/proc/thread-self/net/" + file)
+	if err != nil {
+		return 0, false
+	}
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) >= 3 && (fields[0] == "TCP:" || fields[0] == "TCP6:") && fields[1] == "inuse" {
+			n, err := strconv.Atoi(fields[2])
+			return n, err == nil
+		}
+	}
+	return 0, false
 }
 
 // asked is one question that sock_diag has answered.
