@@ -6,17 +6,18 @@ import (
 	"fmt"
 
 	"github.com/natwarden/natwarden/internal/change"
+	"github.com/natwarden/natwarden/internal/nft"
 )
 
 // Backend is the name of the subsystem.
 const Backend = "nf_tables"
 
-// editor holds nothing: it reads anew for every call, in the network namespace
-// of the calling thread.
-type editor struct{}
+// editor works in the network namespace of the calling thread. It keeps what it
+// read there as long as nobody commits.
+type editor struct{ keeper *nft.Keeper }
 
 // New gives the editor of nf_tables.
-func New() change.Editor { return editor{} }
+func New() change.Editor { return editor{&nft.Keeper{}} }
 
 // Backend is the name of the subsystem.
 func (editor) Backend() string { return Backend }
@@ -27,9 +28,9 @@ const attempts = 5
 
 // Check has the kernel validate, and throw away, one batch of the steps and
 // then of their inverses: it proves that they can be applied and taken back.
-func (editor) Check(ctx context.Context, steps []change.Step) (map[int]string, error) {
+func (e editor) Check(ctx context.Context, steps []change.Step) (map[int]string, error) {
 	for range attempts {
-		failed, err := check(ctx, steps)
+		failed, err := e.check(ctx, steps)
 		if !errors.Is(err, change.ErrStale) {
 			return failed, err
 		}
@@ -37,8 +38,8 @@ func (editor) Check(ctx context.Context, steps []change.Step) (map[int]string, e
 	return nil, fmt.Errorf("checking %d steps: the rules kept changing; try again", len(steps))
 }
 
-func check(ctx context.Context, steps []change.Step) (map[int]string, error) {
-	v, err := read(ctx)
+func (e editor) check(ctx context.Context, steps []change.Step) (map[int]string, error) {
+	v, err := e.read(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -66,9 +67,9 @@ func check(ctx context.Context, steps []change.Step) (map[int]string, error) {
 // Edit applies steps in one transaction, which the kernel takes whole or not
 // at all. A step whose object is gone already (or there already) is left out
 // and named in Undone, unless a generation guards: then that is ErrStale.
-func (editor) Edit(ctx context.Context, generation uint32, steps []change.Step) (change.Outcome, error) {
+func (e editor) Edit(ctx context.Context, generation uint32, steps []change.Step) (change.Outcome, error) {
 	for range attempts {
-		out, err := edit(ctx, generation, steps)
+		out, err := e.edit(ctx, generation, steps)
 		if generation != 0 || !errors.Is(err, change.ErrStale) {
 			return out, err
 		}
@@ -76,8 +77,8 @@ func (editor) Edit(ctx context.Context, generation uint32, steps []change.Step) 
 	return change.Outcome{}, fmt.Errorf("applying %d steps to nf_tables: the rules kept changing; nothing was changed; try again", len(steps))
 }
 
-func edit(ctx context.Context, generation uint32, steps []change.Step) (change.Outcome, error) {
-	v, err := read(ctx)
+func (e editor) edit(ctx context.Context, generation uint32, steps []change.Step) (change.Outcome, error) {
+	v, err := e.read(ctx)
 	if err != nil {
 		return change.Outcome{}, err
 	}

@@ -12,8 +12,8 @@ import (
 )
 
 // Steps makes the steps that end what refs name.
-func (editor) Steps(ctx context.Context, refs []host.Ref, ids []string) ([]change.Step, []change.Refusal, error) {
-	v, err := read(ctx)
+func (e editor) Steps(ctx context.Context, refs []host.Ref, ids []string) ([]change.Step, []change.Refusal, error) {
+	v, err := e.read(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -56,8 +56,8 @@ type chainView struct {
 	byHandle map[uint64]int
 }
 
-func read(ctx context.Context) (*view, error) {
-	d, err := nft.Read(ctx, nft.Options{})
+func (e editor) read(ctx context.Context) (*view, error) {
+	d, err := e.keeper.Read(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -16,8 +16,8 @@ import (
 const FileName = "nf_tables.raw"
 
 // World reads everything that verification compares and snapshots keep.
-func (editor) World(ctx context.Context) (*change.World, error) {
-	d, err := nft.Read(ctx, nft.Options{Objects: true})
+func (e editor) World(ctx context.Context) (*change.World, error) {
+	d, err := e.keeper.Read(ctx)
 	if err != nil {
 		return nil, err
 	}
