@@ -35,7 +35,11 @@ func (m *machine) writePayload(f *fields) {
 			m.writeMAC(s, &target, &v)
 			return
 		}
-		if base == uint32(networkHeader) && m.family(s) == "" && m.t.family != host.ARP {
+		if base == uint32(networkHeader) && m.t.family == host.ARP {
+			m.writeARP(s, &target, &v)
+			return
+		}
+		if base == uint32(networkHeader) && m.family(s) == "" {
 			m.writeEither(s, &target)
 			return
 		}
@@ -80,6 +84,17 @@ func (m *machine) writeMAC(s *state, target, v *value) {
 		e.Evidence = []string{"destination MAC " + writeValue(asMAC, v.data, false)}
 	}
 	s.branch.Effects = append(s.branch.Effects, e)
+}
+
+// writeARP is a new address in an ARP packet (RFC 826): whoever believes it
+// sends elsewhere, or this host does, as by arptables' mangle.
+func (m *machine) writeARP(s *state, target, v *value) {
+	const addresses, end = 8, 28 // after the fixed part, for Ethernet and IPv4
+	if int(target.key)+target.size <= addresses || target.key >= end || v.same(target, 0) {
+		return
+	}
+	s.branch.Effects = append(s.branch.Effects, host.Effect{Kind: "mac-redirect",
+		Evidence: []string{"address in ARP packets (" + m.describe(s, target) + ") from " + m.describe(s, v)}})
 }
 
 // writeEither is a write that does not say for which family: of one of the two
