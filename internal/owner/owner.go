@@ -1,5 +1,5 @@
-// Package owner says who manages a rule, from the names that managers give to
-// their chains, tables and comments. A name is a hint and proves nothing: it
+// Package owner says who manages a rule or a relay, from the names that managers
+// give to their chains and tables, and from the programs that they start. A name is a hint and proves nothing: it
 // labels a row and words its advice, and never allows anything.
 package owner
 
@@ -44,10 +44,10 @@ type Finder struct{ marks []mark }
 // NewFinder gives a Finder.
 func NewFinder() Finder { return Finder{marks()} }
 
-// Of names the manager of a rule's row; nil where nothing tells.
+// Of names the manager of a row; nil where nothing tells.
 func (f Finder) Of(r *host.Redirect) *host.Owner {
 	if r.Rule == nil {
-		return nil
+		return ofProcess(r.Process)
 	}
 	for _, m := range f.marks {
 		if evidence := m.evidence(r.Rule); evidence != "" {
