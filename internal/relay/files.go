@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"fmt"
+	"path"
 	"strings"
 )
 
@@ -15,26 +17,28 @@ func (p *program) firstFile(usual string, options ...string) (string, string, er
 }
 
 // readRinetd reads rinetd.conf(8): BIND PORT HOST PORT, ports with "/tcp" or
-// "/udp".
+// "/udp", as numbers or services.
 func readRinetd(p *program) ([]hop, error) {
 	file, text, err := p.firstFile("/etc/rinetd.conf", "-c", "--conf-file")
 	if err != nil {
 		return []hop{{kind: "forwarder"}}, err
 	}
+	services := p.services()
 	var out []hop
-	for line := range strings.Lines(text) {
-		line, _, _ = strings.Cut(line, "#")
+	for _, line := range strings.Split(text, "\n") {
 		f := strings.Fields(line)
-		if len(f) < 4 || f[0] == "allow" || f[0] == "deny" {
+		if len(f) < 4 || strings.HasPrefix(f[0], "#") || f[0] == "allow" || f[0] == "deny" {
 			continue
 		}
 		port, proto, _ := strings.Cut(f[1], "/")
-		to, _, _ := strings.Cut(f[3], "/")
+		remote, _, _ := strings.Cut(f[3], "/")
 		if proto == "" {
 			proto = "tcp"
 		}
-		out = append(out, hop{proto: proto, port: listenPort(port), kind: "forwarder", how: "line of rinetd's configuration", file: file,
-			to: []destination{parseDestination(f[2]+":"+to, 0)}})
+		l := onPort(services.port(port, proto))
+		l.addr = parseListen(f[0]).addr
+		out = append(out, hop{proto: proto, listen: l, kind: "forwarder", how: "line of rinetd's configuration", file: file,
+			to: []destination{hostAndPort(f[2], services.port(remote, proto))}})
 	}
 	return out, nil
 }
@@ -45,12 +49,19 @@ type section struct {
 	keys map[string][]string
 }
 
+func (s section) one(key string) string {
+	if v := s.keys[key]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
 // iniSections splits "[name]" files with "key = value" lines (stunnel(8)).
 func iniSections(text, comments string) []section {
 	out := []section{{keys: map[string][]string{}}}
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		if line == "" || strings.ContainsRune(comments, rune(line[0])) {
+	for _, line := range strings.Split(text, "\n") {
+		line = strings.TrimSpace(strings.TrimPrefix(line, "\ufeff"))
+		if line == "" || strings.IndexByte(comments, line[0]) >= 0 {
 			continue
 		}
 		if strings.HasPrefix(line, "[") {
@@ -71,6 +82,9 @@ func iniSections(text, comments string) []section {
 func readStunnel(p *program) ([]hop, error) {
 	file := "/etc/stunnel/stunnel.conf"
 	for _, a := range p.args[min(1, len(p.args)):] {
+		if a == "-fd" {
+			return []hop{{kind: "proxy"}}, fmt.Errorf("stunnel read its configuration from a descriptor: %w", errNoDestination)
+		}
 		if !strings.HasPrefix(a, "-") {
 			file = a
 		}
@@ -79,122 +93,67 @@ func readStunnel(p *program) ([]hop, error) {
 	if err != nil {
 		return []hop{{kind: "proxy"}}, err
 	}
+	text := strings.Join(texts, "\n")
+	for _, dir := range iniSections(text, ";#")[0].keys["include"] {
+		more, err := p.configs(dir, "*")
+		if err != nil {
+			return []hop{{kind: "proxy"}}, err
+		}
+		text += "\n" + strings.Join(more, "\n")
+	}
+	return stunnelHops(text, file, p.services()), nil
+}
+
+func stunnelHops(text, file string, services services) []hop {
 	var out []hop
-	for _, s := range iniSections(strings.Join(texts, "\n"), ";#") {
+	for _, s := range iniSections(text, ";#") {
 		h := hop{proto: "tcp", kind: "proxy", how: "stunnel service " + s.name, file: file}
-		for _, c := range s.keys["connect"] {
-			h.to = append(h.to, parseDestination(portAlone(c), 0))
+		for _, c := range append(s.keys["connect"], s.keys["redirect"]...) {
+			h.to = append(h.to, parseDestination(services.portAlone(c), 0))
 		}
+		if run := s.one("exec"); run != "" {
+			if w, ok := connector(append([]string{run}, operandsOf(s.one("execargs"))...), 0); ok {
+				h.kind, h.to = w.kind, append(h.to, w.to)
+			}
+		}
+		h.open = s.one("protocol") == "socks" && s.one("client") != "yes" || s.one("transparent") == "destination" || s.one("transparent") == "both"
+		h.serves = len(h.to) == 0 && !h.open
 		for _, a := range s.keys["accept"] {
-			h.port = listenPort(a)
-			if len(h.to) > 0 {
-				out = append(out, h)
-			}
-		}
-	}
-	return out, nil
-}
-
-// portAlone writes "8080" as this host's port.
-func portAlone(text string) string {
-	if !strings.Contains(text, ":") && listenPort(text) != 0 {
-		return "127.0.0.1:" + text
-	}
-	return text
-}
-
-// braced splits "name { key = value; … }" files: redsocks, xinetd.
-func braced(text, ends string) []section {
-	var out []section
-	for line := range strings.Lines(text) {
-		line, _, _ = strings.Cut(line, "#")
-		line = strings.NewReplacer("{", "\x00{\x00", "}", "\x00}\x00", ends, "\x00").Replace(line)
-		for _, part := range strings.Split(line, "\x00") {
-			part = strings.TrimSpace(part)
-			switch {
-			case part == "" || part == "{":
-			case part == "}":
-				out = append(out, section{keys: map[string][]string{}})
-			case !strings.Contains(part, "="):
-				out = append(out, section{part, map[string][]string{}})
-			case len(out) > 0:
-				key, value, _ := strings.Cut(part, "=")
-				key = strings.TrimSpace(strings.TrimRight(key, "+-"))
-				out[len(out)-1].keys[key] = append(out[len(out)-1].keys[key], strings.Trim(strings.TrimSpace(value), `"`))
-			}
+			h.listen = parseListen(services.numbered(a))
+			out = append(out, h)
 		}
 	}
 	return out
 }
 
-func (s section) one(key string) string {
-	if v := s.keys[key]; len(v) > 0 {
-		return v[0]
-	}
-	return ""
+// operandsOf are the arguments behind argv[0], which stunnel's execArgs names.
+func operandsOf(args string) []string {
+	words := strings.Fields(args)
+	return words[min(1, len(words)):]
 }
 
-// readRedsocks reads the redsocks, redudp and dnstc sections: what is handed to
-// it leaves through the proxy that they name.
-func readRedsocks(p *program) ([]hop, error) {
-	file, text, err := p.firstFile("/etc/redsocks.conf", "-c")
-	if err != nil {
-		return []hop{{kind: "proxy"}}, err
-	}
-	var out []hop
-	for _, s := range braced(text, ";") {
-		if s.name != "redsocks" && s.name != "redudp" || s.one("ip") == "" {
-			continue
-		}
-		h := hop{proto: "tcp", port: listenPort(s.one("local_port")), kind: "proxy", how: "redsocks section, through a " + s.one("type") + " proxy", file: file, fed: true,
-			to: []destination{parseDestination(s.one("ip")+":"+s.one("port"), 0)}}
-		if s.name == "redudp" {
-			h.proto = "udp"
-		}
-		out = append(out, h)
-	}
-	return out, nil
-}
-
-// readXinetd reads services with `redirect = HOST PORT` (xinetd.conf(5)).
-func readXinetd(p *program) ([]hop, error) {
-	file, text, err := p.firstFile("/etc/xinetd.conf", "-f")
-	if err != nil {
-		return []hop{{kind: "forwarder"}}, err
-	}
-	for line := range strings.Lines(text) {
-		if f := strings.Fields(line); len(f) == 2 && f[0] == "includedir" {
-			more, err := p.configs(f[1], "*")
-			if err != nil {
-				return []hop{{kind: "forwarder"}}, err
-			}
-			text += "\n" + strings.Join(more, "\n")
-		}
-	}
-	var out []hop
-	for _, s := range braced(text, "\x01") {
-		to := strings.Fields(s.one("redirect"))
-		if !strings.HasPrefix(s.name, "service") || len(to) != 2 || s.one("disable") == "yes" {
-			continue
-		}
-		h := hop{proto: s.one("protocol"), port: listenPort(s.one("port")), kind: "forwarder", how: "xinetd " + s.name + " with redirect", file: file,
-			to: []destination{parseDestination(to[0], listenPort(to[1]))}}
-		out = append(out, h)
-	}
-	return out, nil
-}
-
-// readHitch reads frontend and backend (hitch.conf(5)).
+// readHitch reads frontend and backend (hitch.conf(5)): "[host]:port" or
+// host:port.
 func readHitch(p *program) ([]hop, error) {
 	file, text, err := p.firstFile("/etc/hitch/hitch.conf", "--config")
-	if err != nil && len(p.options("-b", "--backend")) == 0 {
+	backends := p.options("-b", "--backend")
+	if err != nil && len(backends) == 0 {
 		return []hop{{kind: "proxy"}}, err
 	}
 	h := hop{proto: "tcp", kind: "proxy", how: "backend of hitch", file: file}
-	for _, b := range append(p.options("-b", "--backend"), quotedAfter(text, "backend")) {
-		if b != "" {
-			h.to = append(h.to, parseDestination(strings.NewReplacer("[", "", "]", "").Replace(b), 0))
+	if b := valueAfter(uncommented("\n"+text, "#"), "\nbackend"); b != "" {
+		backends = append(backends, b)
+	}
+	for _, b := range backends {
+		name, port, _ := cutPort(b)
+		if strings.HasPrefix(b, "/") {
+			h.to = append(h.to, parseDestination("unix:"+b, 0))
+			continue
 		}
+		h.to = append(h.to, hostAndPort(strings.Trim(name, "[]"), port))
+	}
+	if len(h.to) == 0 {
+		return []hop{h}, errNoDestination
 	}
 	return []hop{h}, nil
 }
@@ -206,27 +165,60 @@ func readSquid(p *program) ([]hop, error) {
 	if err != nil {
 		return []hop{{kind: "proxy"}}, err
 	}
-	var ports []uint16
-	h := hop{proto: "tcp", kind: "proxy", how: "squid", file: file}
-	for line := range strings.Lines(text) {
-		f := strings.Fields(line)
-		if len(f) < 2 {
-			continue
-		}
+	lines, err := p.squidLines(text, 0)
+	if err != nil {
+		return []hop{{kind: "proxy"}}, err
+	}
+	var ports []hop
+	var peers []destination
+	for _, f := range lines {
 		switch f[0] {
 		case "http_port", "https_port":
-			ports = append(ports, listenPort(f[1]))
-			h.open = true
+			accel := strings.Contains(strings.Join(f[2:], " "), "accel") || strings.Contains(strings.Join(f[2:], " "), "vhost")
+			ports = append(ports, hop{proto: "tcp", listen: parseListen(f[1]), kind: "proxy", how: "squid " + f[0], file: file, open: !accel})
 		case "cache_peer":
 			if len(f) > 3 {
-				h.to = append(h.to, parseDestination(f[1], listenPort(f[3])))
+				peers = append(peers, hostAndPort(f[1], parsePort(f[3])))
 			}
 		}
 	}
-	var out []hop
-	for _, port := range ports {
-		h.port = port
-		out = append(out, h)
+	for _, port := range p.options("-a") {
+		ports = append(ports, hop{proto: "tcp", listen: parseListen(port), kind: "proxy", how: "squid -a", file: file, open: true})
+	}
+	for i := range ports {
+		ports[i].to = peers
+	}
+	return ports, nil
+}
+
+// squidLines gives the words of the lines of a configuration with what it
+// includes.
+func (p *program) squidLines(text string, depth int) ([][]string, error) {
+	var out [][]string
+	for _, line := range strings.Split(text, "\n") {
+		f := strings.Fields(line)
+		if len(f) < 2 || strings.HasPrefix(f[0], "#") {
+			continue
+		}
+		if f[0] != "include" || depth > 8 {
+			out = append(out, f)
+			continue
+		}
+		names, err := p.glob(path.Clean(strings.Trim(f[1], `"`)))
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			b, err := p.readFile(name)
+			if err != nil {
+				return nil, err
+			}
+			more, err := p.squidLines(string(b), depth+1)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, more...)
+		}
 	}
 	return out, nil
 }

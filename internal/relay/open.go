@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -42,8 +41,27 @@ func (p *program) readFile(name string) ([]byte, error) {
 	return b, nil
 }
 
+// open opens a path of the process. One that changed its root after it had read
+// its configuration (haproxy's chroot) named the path before it did: what its root
+// lacks is looked for in the root of its mount namespace.
 func (p *program) open(name string, flags uint64) (*os.File, error) {
-	root, err := unix.Open(p.proc("root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	f, err := p.openBelow(p.proc("root"), name, flags)
+	if errors.Is(err, unix.ENOENT) && p.leftRoot() {
+		return p.openBelow("/", name, flags)
+	}
+	return f, err
+}
+
+// leftRoot says whether the process shares this one's mount namespace with
+// another root. In a mount namespace of its own its first root is not known.
+func (p *program) leftRoot() bool {
+	var here, there, root, slash unix.Stat_t
+	return unix.Stat("/proc/thread-self/ns/mnt", &here) == nil && unix.Stat(p.proc("ns/mnt"), &there) == nil && here.Ino == there.Ino && here.Dev == there.Dev &&
+		unix.Stat(p.proc("root"), &root) == nil && unix.Stat("/", &slash) == nil && (root.Ino != slash.Ino || root.Dev != slash.Dev)
+}
+
+func (p *program) openBelow(at, name string, flags uint64) (*os.File, error) {
+	root, err := unix.Open(at, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("opening the root of process %d: %w", p.pid, err)
 	}
@@ -103,39 +121,4 @@ func (p *program) inGroup(gid uint32) bool {
 		}
 	}
 	return false
-}
-
-// list gives the names in a directory of the process, sorted as the shell
-// sorts them, for `include dir/*.conf`.
-func (p *program) list(dir string) ([]string, error) {
-	f, err := p.open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	names, err := f.Readdirnames(10_000)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("listing %s of process %d: %w", dir, p.pid, err)
-	}
-	return names, nil
-}
-
-// glob expands a pattern whose last element alone may hold wildcards, which is
-// what configurations use.
-func (p *program) glob(pattern string) ([]string, error) {
-	dir, last := path.Split(pattern)
-	if !strings.ContainsAny(last, "*?[") {
-		return []string{pattern}, nil
-	}
-	names, err := p.list(path.Clean(dir))
-	if err != nil {
-		return nil, err
-	}
-	var out []string
-	for _, name := range names {
-		if ok, err := path.Match(last, name); err == nil && ok {
-			out = append(out, dir+name)
-		}
-	}
-	return sorted(out), nil
 }

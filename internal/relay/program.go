@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +15,8 @@ import (
 type program struct {
 	pid  int
 	name string // base name of its executable: what it is, whatever it calls itself
+	exe  string // its path
+	host bool   // that path is the host's own file
 	args []string
 	cwd  string // in its own root
 	uid  uint32
@@ -29,7 +30,7 @@ func (p *program) proc(file string) string { return fmt.Sprintf("/proc/%d/%s", p
 // readProgram reads what a process runs. The executable's name is taken from
 // the kernel, never from the arguments, which the process can set.
 func readProgram(h *host.Process) (*program, error) {
-	p := &program{pid: h.PID, name: path.Base(h.Exe)}
+	p := &program{pid: h.PID, name: programName(h.Exe), exe: h.Exe, host: h.HostExe}
 	raw, err := os.ReadFile(p.proc("cmdline"))
 	if err != nil {
 		return nil, fmt.Errorf("reading the arguments of process %d: %w", p.pid, err)
@@ -52,9 +53,20 @@ func arguments(raw []byte) []string {
 		return nil
 	}
 	if !bytes.ContainsRune(raw, 0) && bytes.Contains(raw, []byte(": ")) {
-		return strings.Fields(string(raw))
+		return titled(strings.Fields(string(raw)))
 	}
 	return strings.Split(string(raw), "\x00")
+}
+
+// titled leaves "master process" out of "nginx: master process /usr/sbin/nginx
+// -c x", so that the program stands first.
+func titled(words []string) []string {
+	for i, w := range words[:min(4, len(words))] {
+		if i > 0 && words[i-1] == "process" && w != "process" {
+			return words[i:]
+		}
+	}
+	return words
 }
 
 // identity reads the effective user and groups (proc_pid_status(5)).
@@ -97,6 +109,12 @@ func (p *program) option(names ...string) (string, bool) {
 	return "", false
 }
 
+// value is option, "" where it is not there.
+func (p *program) value(names ...string) string {
+	v, _ := p.option(names...)
+	return v
+}
+
 // options gives every value of an argument that may be repeated.
 func (p *program) options(names ...string) []string {
 	var out []string
@@ -117,7 +135,7 @@ func optionValue(args []string, i int, name string) (string, bool) {
 	switch {
 	case a == name && i+1 < len(args):
 		return args[i+1], true
-	case strings.HasPrefix(name, "--") && strings.HasPrefix(a, name+"="):
+	case len(name) > 2 && strings.HasPrefix(a, name+"="):
 		return a[len(name)+1:], true
 	case !strings.HasPrefix(name, "--") && len(name) == 2 && strings.HasPrefix(a, name) && len(a) > 2:
 		return a[2:], true

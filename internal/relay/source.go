@@ -1,32 +1,36 @@
 package relay
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"slices"
-	"strconv"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/natwarden/natwarden/internal/host"
-	"github.com/natwarden/natwarden/internal/proc"
 )
+
+// source is the name under which what could not be read is reported.
+const source = "relays"
 
 // Source finds relays among the listeners of a space, for the audit.
 type Source struct{}
 
 // Name is the source's name in the report.
-func (Source) Name() string { return "relays" }
+func (Source) Name() string { return source }
 
 // Group is the source's name for --sources.
-func (Source) Group() string { return "relays" }
+func (Source) Group() string { return source }
 
 // Follows says that the listeners are read first.
 func (Source) Follows() {}
 
 // Read looks at the processes behind every listener of the space.
-func (Source) Read(ctx context.Context, into *host.Space) (host.Reading, error) {
-	f := finder{space: into, programs: map[int]*program{}, hops: map[int]found{}}
+func (s Source) Read(ctx context.Context, into *host.Space) (host.Reading, error) {
+	f := finder{space: into, found: map[int]found{}, unix: unixListeners()}
 	reading := host.Reading{State: host.Read, Objects: len(into.Listeners)}
 	busy, err := f.connections(ctx)
 	if err != nil {
@@ -38,175 +42,165 @@ func (Source) Read(ctx context.Context, into *host.Space) (host.Reading, error) 
 		}
 		f.listener(&into.Listeners[i], busy)
 	}
-	into.AddRedirects(f.rows...)
+	f.joinChains(ctx)
+	for i := range f.rows {
+		into.AddRedirects(f.redirect(&f.rows[i]))
+	}
 	reading.Blind = f.blind
 	return reading, nil
 }
 
+// finder looks at one space.
 type finder struct {
-	space    *host.Space
-	programs map[int]*program
-	hops     map[int]found // by process: what its reader said
-	rows     []host.Redirect
-	blind    []host.Blind
+	space     *host.Space
+	found     map[int]found     // by process: what its reader said
+	unix      map[string]uint64 // paths of listening unix sockets
+	installed map[string]string // identities of installed programs, read when first asked for
+	rows      []row
+	blind     []host.Blind
+}
+
+// A row is one hop of one listener, before it is written.
+type row struct {
+	listener *host.Listener
+	process  *host.Process
+	hop
+	behind []string // evidence of what stands behind a destination on this host
 }
 
 // found is what a known program's reader said, once.
 type found struct {
-	known bool
+	known bool // a program that has a reader
 	hops  []hop
 	err   error
+	far   func(b *busy) []destination // of a tunnel
 }
 
 // listener makes the rows of one listener: one for each destination set that
 // one of its processes leads to.
 func (f *finder) listener(l *host.Listener, busy *busy) {
 	var seen []string
+	var failed []host.Blind
+	said := false
 	for i := range l.Processes {
 		p := &l.Processes[i]
-		for _, h := range f.ways(l, p, busy) {
-			key := fmt.Sprint(h.to, h.open)
-			if !slices.Contains(seen, key) {
+		ways, why := f.ways(l, p, busy)
+		if why != nil {
+			failed = append(failed, host.Blind{Source: source, What: fmt.Sprintf("%s (pid %d) on %s port %d", p.Name, p.PID, l.Proto, l.Port), Why: why.Error()})
+		}
+		for _, h := range ways {
+			said = said || why == nil
+			if key := fmt.Sprint(h.to, h.open); !slices.Contains(seen, key) {
 				seen = append(seen, key)
-				f.rows = append(f.rows, f.row(l, p, h))
+				f.rows = append(f.rows, row{listener: l, process: p, hop: h})
 			}
 		}
 	}
+	if !said { // what one process could not say, another of the same socket may have
+		f.blind = append(f.blind, failed...)
+	}
 }
 
-// ways gives the hops of a process that start at the listener: of its
-// configuration, and of its connections where that says nothing.
-func (f *finder) ways(l *host.Listener, p *host.Process, busy *busy) []hop {
-	k := f.known(p)
-	var out []hop
-	for _, h := range k.hops {
-		if fits(h, l) {
-			out = append(out, f.farEnd(h, p, busy))
+// ways gives the hops of a process that start at the listener: those of its
+// configuration, and those of its connections where it leads nowhere else by that.
+func (f *finder) ways(l *host.Listener, p *host.Process, busy *busy) ([]hop, error) {
+	if isSSHD(p) {
+		return sshdHop(l, p, busy), nil
+	}
+	k := f.know(p)
+	out, plain := fitting(k.hops, l)
+	for i := range out {
+		if out[i].kind == "tunnel" && len(out[i].to) == 0 && k.far != nil {
+			out[i].to = k.far(busy)
 		}
 	}
-	if k.known && k.err != nil && (len(k.hops) == 0 || len(out) > 0) {
-		f.blind = append(f.blind, host.Blind{Source: "relays", What: fmt.Sprintf("%s (pid %d) on %s port %d", p.Name, p.PID, l.Proto, l.Port), Why: k.err.Error()})
+	err := k.err
+	if len(k.hops) > 0 && len(out) == 0 {
+		err = nil // it speaks of another listener
 	}
-	if len(out) > 0 {
-		return out
+	if f.stays(out) {
+		if seen := busy.hops(l, p); len(seen) > 0 {
+			return append(slices.DeleteFunc(out, func(h hop) bool { return h.rest }), seen...), nil
+		}
 	}
-	return busy.hops(l, p)
+	if plain { // what it does here is known
+		err = nil
+	}
+	return out, err
 }
 
-func fits(h hop, l *host.Listener) bool {
-	return (h.proto == "" || h.proto == l.Proto) && (h.port == 0 || h.port == l.Port)
-}
-
-// farEnd fills the destination of a tunnel from its connection to the server.
-func (f *finder) farEnd(h hop, p *host.Process, busy *busy) hop {
-	if h.kind == "tunnel" && len(h.to) == 0 {
-		h.to = busy.farEnds(p.PID)
+// fitting gives the hops of a listener. plain says that the program answers
+// there itself.
+func fitting(hops []hop, l *host.Listener) (out []hop, plain bool) {
+	var rest []hop
+	for _, h := range hops {
+		switch {
+		case h.proto != "" && h.proto != l.Proto && (h.proto != "tcp" || l.Proto != "mptcp") || !h.listen.takes(l):
+		case h.serves:
+			plain = true
+		case h.rest:
+			rest = append(rest, h)
+		default:
+			out = append(out, h)
+		}
 	}
-	return h
+	if len(out) == 0 && !plain {
+		return rest, false
+	}
+	return out, plain && len(out) == 0
 }
 
-// known reads what a process is, once.
-func (f *finder) known(h *host.Process) found {
-	if k, ok := f.hops[h.PID]; ok {
+// stays says whether all destinations are on this host, or not known: then
+// only what the process does can tell more.
+func (f *finder) stays(hops []hop) bool {
+	for _, h := range hops {
+		if h.open || slices.ContainsFunc(h.to, func(d destination) bool { return d.outside(f.own) }) {
+			return false
+		}
+	}
+	return true
+}
+
+func isSSHD(p *host.Process) bool {
+	switch programName(p.Exe) {
+	case "sshd", "sshd-session", "dropbear":
+		return true
+	}
+	return false
+}
+
+// know reads what a process is, once: the eldest of its line that runs the same
+// program, which has the arguments that workers have not.
+func (f *finder) know(h *host.Process) found {
+	if k, ok := f.found[h.PID]; ok {
 		return k
 	}
-	var k found
-	if p, err := readProgram(h); err == nil {
-		if read := known(p.name); read != nil {
-			k.known = true
-			k.hops, k.err = read(p)
-		}
-	}
-	f.hops[h.PID] = k
+	k := f.read(h)
+	f.found[h.PID] = k
 	return k
 }
 
-// row writes a hop as a row of the report.
-func (f *finder) row(l *host.Listener, p *host.Process, h hop) host.Redirect {
-	process := *p
-	r := host.Redirect{Mechanism: "relay", Kind: h.kind, State: host.Active, Direction: "inbound", Proto: l.Proto,
-		Ports: strconv.Itoa(int(l.Port)), Conditions: []string{}, To: []string{}, Process: &process, Family: family(l),
-		Why:      []string{fmt.Sprintf("%s (pid %d) accepts and passes on", p.Name, p.PID)},
-		Evidence: []string{}, Content: p.Exe + "\x00" + p.Unit + "\x00" + p.Container,
-		Match: &host.Match{Family: family(l), Protos: protos(l.Proto), Ports: host.PortsOf(l.Port, l.Port)}}
-	if h.how != "" {
-		r.Evidence = append(r.Evidence, h.how)
+func (f *finder) read(h *host.Process) found {
+	p, err := readProgram(elder(h))
+	if err != nil {
+		return found{known: !ended(err), err: err}
 	}
-	if h.file != "" {
-		r.File = &host.FileRef{Path: h.file}
+	if known(p) == nil {
+		p.name = f.trueName(p)
 	}
-	f.destinations(&r, h)
-	if a, err := netip.ParseAddr(l.Address); err == nil && !a.IsUnspecified() {
-		r.Address, r.Match.Address = a.Unmap().String(), host.AddrRange(a.Unmap(), a.Unmap())
-		r.Info = r.Info || a.IsLoopback()
+	reader := known(p)
+	if reader == nil {
+		return found{}
 	}
-	if life, err := proc.LifeOf(p.PID); err == nil {
-		r.Ref = &host.Ref{Backend: "process", Handle: uint64(p.PID), Text: fmt.Sprintf("%s (pid %d)", p.Name, p.PID), Fingerprint: life.Fingerprint()}
-	}
-	r.Advice = advice(p)
-	return r
+	k := found{known: true}
+	k.hops, k.err = reader(p)
+	k.far = func(b *busy) []destination { return sshFarEnd(p, b) }
+	return k
 }
 
-// destinations fills where it leads. A relay to this host itself answers for
-// nobody else: information.
-func (f *finder) destinations(r *host.Redirect, h hop) {
-	outside := h.open || len(h.to) == 0
-	for _, d := range h.to {
-		r.To = append(r.To, d.String())
-		if d.name == "" {
-			r.Targets = append(r.Targets, d.target)
-		}
-		outside = outside || d.outside(f.own)
-	}
-	slices.Sort(r.To)
-	r.To = slices.Compact(r.To)
-	if len(r.Targets) != len(h.to) {
-		r.Targets = nil // a name is in no set of addresses
-	}
-	if len(h.to) == 0 && !h.open {
-		r.State, r.Why = host.Unknown, append(r.Why, "where to could not be found out")
-	}
-	if h.open {
-		r.Evidence = append(r.Evidence, "it leads wherever its client asks")
-	}
-	if h.fed {
-		r.Evidence = append(r.Evidence, "it answers only what a REDIRECT hands to it: see the rule that does")
-	}
-	r.Info = !outside || h.fed
+// ended says whether the error is that of a process that is gone.
+func ended(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH)
 }
 
 func (f *finder) own(a netip.Addr) bool { return slices.Contains(f.space.Addrs, a.String()) }
-
-func advice(p *host.Process) string {
-	switch {
-	case p.Unit != "":
-		return "systemctl stop " + p.Unit + ", and disable it"
-	case p.Container != "":
-		return "stop its container: " + p.Container
-	}
-	return fmt.Sprintf("end process %d (%s), and what starts it", p.PID, cmp.Or(p.Exe, p.Name))
-}
-
-func family(l *host.Listener) host.Family {
-	a, err := netip.ParseAddr(l.Address)
-	switch {
-	case err != nil:
-		return host.Both
-	case a.Unmap().Is4():
-		return host.IP
-	case l.DualStack:
-		return host.Both
-	}
-	return host.IP6
-}
-
-func protos(name string) host.Protos {
-	if name == "mptcp" {
-		name = "tcp"
-	}
-	p, err := host.ParseProtos(name)
-	if err != nil {
-		return host.Nothing[host.Proto]()
-	}
-	return p
-}
