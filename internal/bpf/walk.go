@@ -88,6 +88,10 @@ func (w *walk) reach(i int, f *frame, main bool) {
 
 func (w *walk) at(i int, f *frame) {
 	ins := &w.code[i]
+	if ins.Dst > asm.R10 || ins.Src > asm.R10 {
+		w.giveUp("it uses a register that there is not")
+		return
+	}
 	if !ins.OpCode.Class().IsJump() {
 		w.step(ins, f)
 		w.reach(i+1, f, w.main[i])

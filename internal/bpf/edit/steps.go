@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/natwarden/natwarden/internal/bpf"
 	"github.com/natwarden/natwarden/internal/change"
@@ -72,9 +73,11 @@ func (e Editor) detachment(a bpf.Attachment, ref host.Ref, id string) (change.St
 	}
 	name := fmt.Sprintf("%s-%d", a.Fingerprint(), a.Program)
 	o := &change.Object{Kind: a.Kind, Netns: ref.Netns, Backend: bpf.Backend, Table: a.Kind, Chain: a.Place(), Fingerprint: a.Fingerprint(),
-		Text: a.Text(), Raw: raw, Names: map[string]string{pinName: e.keep.Path(name)}}
+		Text: strings.TrimPrefix(a.Text(), a.Kind+" "), Raw: raw, Names: map[string]string{pinName: e.keep.Path(name)}}
 	s := change.Step{IDs: []string{id}, Action: change.Detach, Reversible: true, Before: o}
-	s.SideEffects = append(s.SideEffects, "the program stays loaded, pinned at "+o.Names[pinName]+", as the way back")
+	if e.keep.possible() == nil {
+		s.SideEffects = append(s.SideEffects, "the program stays loaded, pinned at "+o.Names[pinName]+", as the way back")
+	}
 	if a.Link == 0 {
 		return s, nil
 	}
