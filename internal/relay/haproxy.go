@@ -164,7 +164,10 @@ func haproxyHops(sections []*haproxySection, file string) []hop {
 		if len(s.binds) == 0 {
 			continue
 		}
-		servers, open := s.reached(behind)
+		servers, open := []string(nil), true
+		if left >= 0 {
+			servers, open = s.reached(behind)
+		}
 		if left -= len(servers) * len(s.binds); left < 0 {
 			servers, open = nil, true
 		}
