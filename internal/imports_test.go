@@ -24,6 +24,7 @@ var mayImport = map[string][]string{
 	"internal/host":        {},
 	"internal/change":      {"internal/host"},
 	"internal/walk":        {"internal/host"},
+	"internal/path":        {"internal/host"},
 	"internal/owner":       {"internal/host"},
 	"policy":               {"internal/host"},
 	"audit":                {"internal/host", "internal/walk", "internal/owner", "policy"},

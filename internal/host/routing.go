@@ -1,0 +1,46 @@
+package host
+
+import "net/netip"
+
+// RouteQuery asks where a packet goes.
+type RouteQuery struct {
+	Dst, Src     netip.Addr
+	In           string // interface of arrival; "" for a packet of this host itself
+	Mark         uint32
+	Proto        Proto
+	SPort, DPort uint16
+}
+
+// RouteKind is where a packet goes.
+type RouteKind uint8
+
+// The kinds of routes.
+const (
+	RouteUnknown     RouteKind = iota // it could not be asked
+	RouteLocal                        // to this host
+	RouteUnicast                      // on to another
+	RouteBroadcast                    // to this host and others
+	RouteMulticast                    // to whom has joined
+	RouteUnreachable                  // nowhere, and the sender is told or not
+)
+
+// Route is the kernel's answer.
+type Route struct {
+	Kind RouteKind
+	Out  string // interface; "" where not RouteUnicast
+	Why  string // of RouteUnknown and RouteUnreachable
+}
+
+// Router says how a network namespace routes.
+type Router interface {
+	// Route gives the way of a packet.
+	Route(RouteQuery) Route
+	// TypeOf is the RTN_* of an address as "fib daddr type" sees it; false where it
+	// is not known.
+	TypeOf(netip.Addr) (uint32, bool)
+	// First is the address of an interface that REDIRECT gives to packets for an
+	// address like the other; invalid where it has none.
+	First(iface string, like netip.Addr) netip.Addr
+	// ByMark says whether a policy rule looks at the packet mark.
+	ByMark() bool
+}

@@ -1,0 +1,208 @@
+package path
+
+import (
+	"fmt"
+
+	"github.com/natwarden/natwarden/internal/host"
+)
+
+const (
+	// maxStates bounds the ways that are followed at once.
+	maxStates = 512
+	// maxDepth bounds jumps (the kernel: NFT_JUMP_STACK_SIZE 16).
+	maxDepth = 32
+)
+
+// ends is where the ways through a chain lead to.
+type ends struct {
+	back     []state // to the caller, or to the policy of a base chain
+	accepted []state // out of the base chain
+}
+
+// run is a base chain being run.
+type run struct {
+	*walker
+	base *base
+}
+
+// baseChain gives the ways that go on after a base chain.
+func (k *walker) baseChain(b *base, in []state) []state {
+	r := &run{k, b}
+	e := r.chain(b.chain, in, 0)
+	if b.chain.Base.Policy != "drop" {
+		return joined(append(e.accepted, e.back...))
+	}
+	for _, s := range e.back {
+		s.note(r.step(nil, "dropped by the policy of chain "+b.chain.Name))
+		k.nobody(s, Dropped, "dropped by the policy of "+place(b.table, b.chain))
+	}
+	return joined(e.accepted)
+}
+
+func place(t *host.Table, c *host.Chain) string {
+	return string(t.Family) + " " + t.Name + " " + c.Name
+}
+
+func (r *run) step(rule *host.Rule, effect string) Step {
+	x := Step{Hook: r.base.chain.Base.Hook, Priority: r.base.priority(), Effect: effect}
+	if rule != nil {
+		x.Rule = r.ruleText(rule)
+	}
+	return x
+}
+
+// ruleText is a rule as its writer would type it, or its number.
+func (r *run) ruleText(rule *host.Rule) string {
+	where := string(r.base.table.Family) + " " + r.base.table.Name
+	if rule.Text != "" {
+		return where + ": " + rule.Text
+	}
+	return fmt.Sprintf("%s: rule %d", where, rule.Index)
+}
+
+// chain runs the rules on all ways that enter the chain.
+func (r *run) chain(c *host.Chain, live []state, depth int) ends {
+	var e ends
+	if depth > maxDepth {
+		r.giveUp(live, "jumps nest too deep")
+		return e
+	}
+	for _, rule := range c.Rules {
+		if len(live) == 0 {
+			return e
+		}
+		live = r.rule(rule, live, &e, depth)
+		if len(live) > maxStates {
+			r.giveUp(live, "too many ways to tell them apart")
+			return e
+		}
+	}
+	e.back = append(e.back, live...)
+	return e
+}
+
+// rule runs one rule and gives the ways that go on to the next.
+func (r *run) rule(rule *host.Rule, live []state, e *ends, depth int) []state {
+	next := make([]state, 0, len(live))
+	forked := false
+	for _, s := range live {
+		pass := true // s, or what of it no branch took, goes on
+		for b := range rule.Branches {
+			branch := &rule.Branches[b]
+			t, words := r.match(&branch.Match, &s)
+			if t == no || t == maybe && !acts(branch) {
+				continue
+			}
+			forked = true
+			taken := s
+			if t == maybe {
+				taken, s = s.guessing(words), s.guessing(negated(words))
+			}
+			next = append(next, r.take(rule, branch, taken, e, depth)...)
+			if t == yes {
+				pass = false
+				break
+			}
+		}
+		if pass {
+			next = append(next, s)
+		}
+	}
+	if forked {
+		return joined(next)
+	}
+	return next
+}
+
+// acts says whether a branch does anything.
+func acts(b *host.Branch) bool {
+	return b.Verdict != host.Continue || len(b.Effects) > 0 || len(b.Assigns) > 0
+}
+
+// take does what a branch says to a packet that it takes, and gives the ways
+// that go on to the next rule.
+func (r *run) take(rule *host.Rule, b *host.Branch, s state, e *ends, depth int) []state {
+	var next []state
+	for _, done := range r.effects(rule, b, s) {
+		if done.missed {
+			next = append(next, done.state)
+			continue
+		}
+		if done.ended {
+			continue
+		}
+		next = append(next, r.verdict(rule, b, done.state, e, depth)...)
+	}
+	return next
+}
+
+func (r *run) verdict(rule *host.Rule, b *host.Branch, s state, e *ends, depth int) []state {
+	switch b.Verdict {
+	case host.Continue:
+		return []state{s}
+	case host.Accept:
+		if len(b.Effects) == 0 {
+			s.note(r.step(rule, "accept"))
+		}
+		e.accepted = append(e.accepted, s)
+	case host.Return:
+		e.back = append(e.back, s)
+	case host.Jump, host.Goto:
+		return r.jump(rule, b, s, e, depth)
+	case host.Drop:
+		r.drop(rule, b, s)
+	case host.Queue:
+		r.unknown(s, "a process at a queue decides: "+r.ruleText(rule))
+	case host.Stolen:
+		r.unknown(s, "the packet is handed on: "+r.ruleText(rule))
+	case host.Uncertain:
+		r.unknown(s.guessing("a rule that is not understood may end it"), "a rule is not understood: "+r.ruleText(rule))
+		return []state{s}
+	default: // NFT_BREAK and the like end the rule
+		return []state{s}
+	}
+	return nil
+}
+
+func (r *run) drop(rule *host.Rule, b *host.Branch, s state) {
+	for _, a := range b.Assigns {
+		if a.Field == host.FieldReject {
+			s.note(r.step(rule, "rejected"))
+			r.nobody(s, Refused, "rejected by "+r.ruleText(rule))
+			return
+		}
+	}
+	s.note(r.step(rule, "dropped"))
+	r.nobody(s, Dropped, "dropped by "+r.ruleText(rule))
+}
+
+// jump runs another chain. A jump behind which nothing happened is no step.
+func (r *run) jump(rule *host.Rule, b *host.Branch, s state, e *ends, depth int) []state {
+	c := r.base.graph[b.Chain]
+	if c == nil {
+		r.unknown(s, "chain "+b.Chain+" could not be read")
+		return nil
+	}
+	before := s.steps
+	s.note(r.step(rule, string(verb(b.Verdict))+" "+b.Chain))
+	mine := s.steps
+	inner := r.chain(c, []state{s}, depth+1)
+	e.accepted = append(e.accepted, inner.accepted...)
+	for i := range inner.back {
+		if inner.back[i].steps == mine {
+			inner.back[i].steps = before
+		}
+	}
+	if b.Verdict == host.Goto {
+		e.back = append(e.back, inner.back...)
+		return nil
+	}
+	return inner.back
+}
+
+func verb(v host.Verdict) string {
+	if v == host.Goto {
+		return "goto"
+	}
+	return "jump"
+}

@@ -1,0 +1,411 @@
+package path_test
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/natwarden/natwarden/internal/host"
+	"github.com/natwarden/natwarden/internal/lab/labtest"
+	"github.com/natwarden/natwarden/internal/netns"
+	"github.com/natwarden/natwarden/internal/nft"
+	"github.com/natwarden/natwarden/internal/path"
+	"github.com/natwarden/natwarden/internal/route"
+	"github.com/natwarden/natwarden/internal/sock"
+	"github.com/natwarden/natwarden/internal/xt"
+	"github.com/natwarden/natwarden/internal/xtables"
+)
+
+// The lab: a client with two cables to a host, and two backends behind it.
+// A and B answer on every port and address that reaches them.
+//
+//	client c0 10.1.0.2 -- c0 10.1.0.1 host a0 10.2.0.1 -- A 10.2.0.2
+//	client c1 10.4.0.2 -- c1 10.4.0.1 host b0 10.3.0.1 -- B 10.3.0.2
+type diffLab struct {
+	client, host, a, b labtest.Space
+	sport              uint16
+	routed             bool // the last scenario had policy rules
+
+	mu   sync.Mutex
+	seen map[uint32]string // who got the UDP packet with that number
+}
+
+func newDiffLab(t testing.TB) *diffLab {
+	l := &diffLab{sport: 20000, seen: map[uint32]string{}}
+	needs := []string{"nft", "iptables-legacy-restore", "iptables-nft-restore", "ip"}
+	for _, s := range []*labtest.Space{&l.client, &l.host, &l.a, &l.b} {
+		*s = labtest.New(t, needs...)
+	}
+	l.cables(t)
+	for name, s := range map[string]labtest.Space{"A": l.a, "B": l.b} {
+		s.MustRun(t, `table inet everything { chain pre { type nat hook prerouting priority -100; iifname "e0" meta l4proto { tcp, udp } redirect to :7; }; }`, "nft", "-f", "-")
+		l.backend(t, s, name)
+	}
+	return l
+}
+
+func (l *diffLab) cables(t testing.TB) {
+	for _, s := range []labtest.Space{l.client, l.host, l.a, l.b} {
+		s.MustRun(t, "", "ip", "link", "set", "lo", "up")
+	}
+	cable := func(s labtest.Space, outer, inner string, n int) {
+		s.MustDo(t, func(context.Context) error {
+			return veth(outer, inner, l.host.Handle().Fd())
+		})
+		peer := "2"
+		batch(t, s, fmt.Sprintf("addr add 10.%d.0.%s/24 dev %s\naddr add fd0%d::%s/64 dev %s nodad\nlink set %s up\n", n, peer, outer, n, peer, outer, outer))
+		batch(t, l.host, fmt.Sprintf("addr add 10.%d.0.1/24 dev %s\naddr add fd0%d::1/64 dev %s nodad\nlink set %s up\n", n, inner, n, inner, inner))
+	}
+	cable(l.client, "e0", "c0", 1)
+	cable(l.a, "e0", "a0", 2)
+	cable(l.b, "e0", "b0", 3)
+	cable(l.client, "e1", "c1", 4)
+	batch(t, l.host, "addr add 10.1.0.10/24 dev c0\naddr add fd01::10/64 dev c0 nodad\n")
+	batch(t, l.client, "addr add 10.1.0.3/24 dev e0\naddr add fd01::3/64 dev e0 nodad\n"+
+		"route add default via 10.1.0.1 dev e0\n-6 route add default via fd01::1 dev e0\n"+
+		"route add default via 10.4.0.1 dev e1 metric 9\n-6 route add default via fd04::1 dev e1 metric 2000\n")
+	batch(t, l.a, "route add default via 10.2.0.1\n-6 route add default via fd02::1\n")
+	batch(t, l.b, "route add default via 10.3.0.1\n-6 route add default via fd03::1\n")
+	l.host.MustDo(t, func(context.Context) error {
+		for key, value := range map[string]string{"ipv4/ip_forward": "1", "ipv6/conf/all/forwarding": "1", "ipv4/icmp_ratelimit": "0", "ipv6/icmp/ratelimit": "0"} {
+			if err := os.WriteFile("/proc/sys/net/"+key, []byte(value), 0); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	time.Sleep(50 * time.Millisecond)
+}
+
+func batch(t testing.TB, s labtest.Space, text string) {
+	v4, v6 := families(text)
+	s.MustRun(t, v4, "ip", "-batch", "-")
+	s.MustRun(t, v6, "ip", "-6", "-batch", "-")
+}
+
+// families parts the lines for ip from those for ip -6, which begin with "-6 ".
+func families(text string) (v4, v6 string) {
+	for line := range strings.Lines(text) {
+		if rest, ok := strings.CutPrefix(line, "-6 "); ok {
+			v6 += rest
+		} else {
+			v4 += line
+		}
+	}
+	return v4, v6
+}
+
+// backend answers for A or B on port 7, to which all is redirected there.
+func (l *diffLab) backend(t testing.TB, s labtest.Space, name string) {
+	s.MustDo(t, func(ctx context.Context) error {
+		tcp, err := net.Listen("tcp", "[::]:7")
+		if err != nil {
+			return err
+		}
+		udp, err := net.ListenPacket("udp", "[::]:7")
+		if err != nil {
+			return err
+		}
+		t.Cleanup(func() { tcp.Close(); udp.Close() })
+		go greet(tcp, func(c net.Conn) string { return name + " " + originalDestination(c) })
+		go l.record(udp, name)
+		return nil
+	})
+}
+
+func greet(tcp net.Listener, who func(net.Conn) string) {
+	for {
+		c, err := tcp.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			_ = c.SetDeadline(time.Now().Add(3 * time.Second))
+			_, _ = c.Write([]byte(who(c) + "\n"))
+			_, _ = c.Read(make([]byte, 1))
+			_ = c.Close()
+		}()
+	}
+}
+
+func (l *diffLab) record(udp net.PacketConn, name string) {
+	b := make([]byte, 16)
+	for {
+		n, _, err := udp.ReadFrom(b)
+		if err != nil {
+			return
+		}
+		if n == 4 {
+			l.mu.Lock()
+			l.seen[binary.BigEndian.Uint32(b)] = name
+			l.mu.Unlock()
+		}
+	}
+}
+
+// originalDestination asks conntrack what a redirected connection was for
+// (SO_ORIGINAL_DST of linux/netfilter_ipv4.h and _ipv6/ip6_tables.h).
+func originalDestination(c net.Conn) string {
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return ""
+	}
+	var out netip.AddrPort
+	local := c.LocalAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+	_ = raw.Control(func(fd uintptr) {
+		if local.Is4() {
+			m, err := unix.GetsockoptIPv6Mreq(int(fd), unix.IPPROTO_IP, 80)
+			if err == nil {
+				b := m.Multiaddr
+				out = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[4:8])), binary.BigEndian.Uint16(b[2:]))
+			}
+			return
+		}
+		m, err := unix.GetsockoptIPv6MTUInfo(int(fd), unix.IPPROTO_IPV6, 80)
+		if err == nil {
+			p := m.Addr.Port<<8 | m.Addr.Port>>8
+			out = netip.AddrPortFrom(netip.AddrFrom16(m.Addr.Addr), p)
+		}
+	})
+	return out.String()
+}
+
+func veth(name, peer string, ns int) error {
+	return vethAdd(name, peer, ns)
+}
+
+// socketSpec is a listener of the host under test.
+type socketSpec struct {
+	proto, addr string
+	port        uint16
+	transparent bool
+}
+
+func (s socketSpec) String() string {
+	return fmt.Sprintf("%s %s transparent=%v", s.proto, net.JoinHostPort(s.addr, strconv.Itoa(int(s.port))), s.transparent)
+}
+
+// listen opens the listeners; close ends them.
+func (l *diffLab) listen(t testing.TB, specs []socketSpec) (closeAll func()) {
+	var closers []func()
+	l.host.MustDo(t, func(ctx context.Context) error {
+		for _, s := range specs {
+			cfg := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+				var err error
+				_ = c.Control(func(fd uintptr) {
+					if s.transparent {
+						err = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_TRANSPARENT, 1)
+					}
+				})
+				return err
+			}}
+			network := s.proto
+			if netip.MustParseAddr(s.addr).Is4() {
+				network += "4"
+			}
+			at := net.JoinHostPort(s.addr, strconv.Itoa(int(s.port)))
+			name := "local " + netip.AddrPortFrom(netip.MustParseAddr(s.addr), s.port).String()
+			if s.proto == "tcp" {
+				x, err := cfg.Listen(ctx, network, at)
+				if err != nil {
+					continue // taken by another of them
+				}
+				closers = append(closers, func() { x.Close() })
+				go greet(x, func(net.Conn) string { return name })
+				continue
+			}
+			x, err := cfg.ListenPacket(ctx, network, at)
+			if err != nil {
+				continue
+			}
+			closers = append(closers, func() { x.Close() })
+			go l.record(x, name)
+		}
+		return nil
+	})
+	return func() {
+		for _, c := range closers {
+			c()
+		}
+	}
+}
+
+// world reads the host under test as natwarden does.
+func (l *diffLab) world(t testing.TB) (w path.World, closeIt func(), err error) {
+	space := &host.Space{}
+	w = path.World{Space: space, Sockets: true}
+	closeIt = func() {}
+	l.host.MustDo(t, func(ctx context.Context) error {
+		dump, e := nft.Read(ctx, nft.Options{})
+		if e != nil {
+			err = e
+			return nil
+		}
+		names := map[uint32]string{}
+		if space.Ifaces, space.Addrs, e = netns.Ifaces(ctx); e != nil {
+			err = e
+			return nil
+		}
+		for _, i := range space.Ifaces {
+			names[uint32(i.Index)] = i.Name
+		}
+		decoded := nft.Decode(dump, nft.Env{Ifname: func(n uint32) string { return names[n] }, Now: time.Now(), Listing: true})
+		space.AddTables(decoded.Tables...)
+		legacy, e := xtables.Read(ctx)
+		if e != nil {
+			err = e
+			return nil
+		}
+		tables, _ := xtables.Decode(legacy, xt.Env{Now: time.Now(), Texts: true})
+		space.AddTables(tables...)
+		if space.Listeners, _, err = sock.Read(ctx); err != nil {
+			return nil
+		}
+		router, e := route.OpenRouter(ctx)
+		if e != nil {
+			err = e
+			return nil
+		}
+		w.Routes, closeIt = router, func() { router.Close() }
+		return nil
+	})
+	return w, closeIt, err
+}
+
+// probe is one packet from the client, and who answered.
+type probe struct {
+	path.Packet
+	dev    string // of the client
+	number uint32
+	fd     int
+	got    string // A, B, local ADDR:PORT, refused, unreachable, silence
+	state  int
+}
+
+// send sends all probes at once and waits for answers, at most for patience.
+func (l *diffLab) send(t testing.TB, probes []*probe, patience time.Duration) {
+	l.client.MustDo(t, func(ctx context.Context) error {
+		for _, p := range probes {
+			p.start()
+		}
+		deadline := time.Now().Add(patience)
+		for time.Now().Before(deadline) && !l.settle(probes) {
+			l.poll(probes)
+		}
+		for _, p := range probes {
+			if p.got == "" {
+				p.got = "silence"
+			}
+			_ = unix.SetsockoptLinger(p.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+			_ = unix.Close(p.fd)
+		}
+		return nil
+	})
+}
+
+func sockaddr(a netip.Addr, port uint16) unix.Sockaddr {
+	if a.Is4() {
+		return &unix.SockaddrInet4{Addr: a.As4(), Port: int(port)}
+	}
+	return &unix.SockaddrInet6{Addr: a.As16(), Port: int(port)}
+}
+
+func (p *probe) start() {
+	family, kind := unix.AF_INET, unix.SOCK_STREAM
+	if !p.To.Is4() {
+		family = unix.AF_INET6
+	}
+	if p.Proto == host.UDP {
+		kind = unix.SOCK_DGRAM
+	}
+	fd, err := unix.Socket(family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		p.got = "error " + err.Error()
+		return
+	}
+	p.fd = fd
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+	_ = unix.BindToDevice(fd, p.dev)
+	if err := unix.Bind(fd, sockaddr(p.From, p.SPort)); err != nil {
+		p.got = "error " + err.Error()
+		return
+	}
+	if err := unix.Connect(fd, sockaddr(p.To, p.Port)); err != nil && err != unix.EINPROGRESS {
+		p.got = "error " + err.Error()
+		return
+	}
+	if p.Proto == host.UDP {
+		if _, err := unix.Write(fd, binary.BigEndian.AppendUint32(nil, p.number)); err != nil {
+			p.got = "error " + err.Error()
+		}
+	}
+}
+
+// settle looks who got UDP packets; it says whether all is known.
+func (l *diffLab) settle(probes []*probe) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := true
+	for _, p := range probes {
+		if p.got == "" && p.Proto == host.UDP {
+			p.got = l.seen[p.number]
+		}
+		all = all && p.got != ""
+	}
+	return all
+}
+
+func (l *diffLab) poll(probes []*probe) {
+	var fds []unix.PollFd
+	var who []*probe
+	for _, p := range probes {
+		if p.got != "" {
+			continue
+		}
+		events := int16(unix.POLLIN)
+		if p.Proto == host.TCP && p.state == 0 {
+			events = unix.POLLOUT
+		}
+		fds, who = append(fds, unix.PollFd{Fd: int32(p.fd), Events: events}), append(who, p)
+	}
+	_, _ = unix.Poll(fds, 10)
+	for i, f := range fds {
+		if f.Revents != 0 {
+			who[i].ready()
+		}
+	}
+}
+
+func (p *probe) ready() {
+	errno, _ := unix.GetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	switch {
+	case errno == int(unix.ECONNREFUSED) || errno == int(unix.ECONNRESET):
+		p.got = "refused"
+	case errno != 0:
+		p.got = "unreachable"
+	case p.Proto == host.TCP && p.state == 0:
+		p.state = 1
+	case p.Proto == host.TCP:
+		b := make([]byte, 128)
+		n, err := unix.Read(p.fd, b)
+		switch {
+		case n > 0:
+			p.got = strings.TrimSpace(string(b[:n]))
+		case err == unix.ECONNRESET || err == unix.ECONNREFUSED:
+			p.got = "refused"
+		case err != unix.EAGAIN:
+			p.got = fmt.Sprintf("closed %v", err)
+		}
+	}
+}

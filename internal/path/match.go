@@ -1,0 +1,191 @@
+package path
+
+import (
+	"strings"
+
+	"github.com/natwarden/natwarden/internal/host"
+)
+
+// truth is the value of a test.
+type truth uint8
+
+const (
+	no truth = iota
+	maybe
+	yes
+)
+
+func truthOf(holds bool) truth {
+	if holds {
+		return yes
+	}
+	return no
+}
+
+func (t truth) not() truth { return yes - t }
+
+// asking is one match being held against a packet.
+type asking struct {
+	*walker
+	s     *state
+	late  bool // sets of the match are about the original tuple, and the packet has another
+	words []string
+}
+
+// match says whether a branch takes the packet. Where that is open the words
+// say on what it depends.
+func (k *walker) match(m *host.Match, s *state) (truth, string) {
+	if m.Dead != "" || m.Family != "" && m.Family != host.Both && m.Family != k.family {
+		return no, ""
+	}
+	a := &asking{walker: k, s: s}
+	if !a.sets(m) || !a.ifaces(m) || !a.tests(m) || !a.waits(m) {
+		return no, ""
+	}
+	for _, c := range m.Conditions {
+		if !a.condition(m, c) {
+			return no, ""
+		}
+	}
+	if len(a.words) > 0 {
+		return maybe, strings.Join(a.words, " and ")
+	}
+	return yes, ""
+}
+
+// open notes that something is not decided.
+func (a *asking) open(words string) bool {
+	if words == "" {
+		words = "what the rule asks for holds"
+	}
+	a.words = append(a.words, words)
+	return true
+}
+
+// take joins a test's value; false ends the match.
+func (a *asking) take(t truth, words string) bool {
+	if t == maybe {
+		return a.open(words)
+	}
+	return t == yes
+}
+
+// deduced is take for what stays the same on the packet's whole way: what was
+// guessed of it before is not guessed again.
+func (a *asking) deduced(words string) bool {
+	switch {
+	case a.s.guessed(words):
+		return true
+	case a.s.guessed(negated(words)):
+		return false
+	}
+	return a.open(words)
+}
+
+func negated(words string) string { return "not (" + words + ")" }
+
+func (a *asking) sets(m *host.Match) bool {
+	s := a.s
+	a.late = asksOriginal(m) && s.tuple != s.orig
+	if !m.Protos.Has(a.packet.Proto) {
+		return false
+	}
+	if !a.inSet(m.Ports.Has(host.Port(s.dport)), m.Ports.Has(host.Port(s.orig.dport)), "to port "+host.PortsString(m.Ports)) {
+		return false
+	}
+	if !a.inSet(m.Address.Has(s.dst), m.Address.Has(s.orig.dst), "to "+host.AddrsString(m.Address)) {
+		return false
+	}
+	return a.source(m)
+}
+
+// inSet joins membership in a set that is about the packet, or, of some
+// matches, about the original tuple: where those differ it is open.
+func (a *asking) inSet(now, original bool, words string) bool {
+	if a.late && now != original {
+		return a.open(words)
+	}
+	return now
+}
+
+func asksOriginal(m *host.Match) bool {
+	for i := range m.Tests {
+		if m.Tests[i].Field == host.FieldOriginal {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *asking) source(m *host.Match) bool {
+	s := a.s
+	switch {
+	case m.Source.Any():
+	case !s.src.IsValid():
+		if !a.deduced("from " + host.AddrsString(m.Source)) {
+			return false
+		}
+	case !a.inSet(m.Source.Has(s.src), s.orig.src.IsValid() && m.Source.Has(s.orig.src), "from "+host.AddrsString(m.Source)):
+		return false
+	}
+	switch {
+	case m.SPorts.Any():
+		return true
+	case s.sport == 0:
+		return a.deduced("from port " + host.PortsString(m.SPorts))
+	}
+	return a.inSet(m.SPorts.Has(host.Port(s.sport)), m.SPorts.Has(host.Port(s.orig.sport)), "from port "+host.PortsString(m.SPorts))
+}
+
+func (a *asking) ifaces(m *host.Match) bool {
+	return a.iface(m.In, false, "in "+m.In.String()) && a.iface(m.Out, true, "out "+m.Out.String())
+}
+
+func (a *asking) iface(i host.Ifaces, out bool, words string) bool {
+	switch {
+	case i.Any():
+		return true
+	case out:
+		return named(i, a.s.out)
+	case a.s.inAny:
+		return a.deduced(words)
+	}
+	return named(i, a.s.in)
+}
+
+func named(i host.Ifaces, name string) bool {
+	for _, n := range i.Names {
+		if fits(n, name) {
+			return !i.Not
+		}
+	}
+	return i.Not
+}
+
+// waits decides what an empty set lets through: nothing, unless packets fill it.
+func (a *asking) waits(m *host.Match) bool {
+	if m.Waiting == "" {
+		return true
+	}
+	if a.filled[m.Waiting] {
+		return a.open("not: " + m.Waiting)
+	}
+	return false
+}
+
+// condition decides what stands in words only. "-f" asks for a later fragment,
+// which a first packet is not.
+func (a *asking) condition(m *host.Match, c string) bool {
+	switch c {
+	case "-f":
+		return false
+	case "! -f":
+		return true
+	}
+	for i := range m.Tests {
+		if m.Tests[i].Words == c {
+			return true // decided by the test
+		}
+	}
+	return a.open(c)
+}

@@ -1,0 +1,76 @@
+package path
+
+import (
+	"net/netip"
+
+	"github.com/natwarden/natwarden/internal/host"
+)
+
+// Packet is the first packet of a flow that is asked about.
+type Packet struct {
+	Proto host.Proto
+	From  netip.Addr // invalid: any
+	SPort uint16     // 0: any
+	To    netip.Addr
+	Port  uint16
+	In    string // interface of arrival; "" where it is not known, and of a packet of this host
+	Own   bool   // this host itself sends it
+	// Via is a source that stands for any in the routing decision where From is invalid.
+	Via netip.Addr
+}
+
+// The kinds of outcomes, as the contract has them.
+const (
+	Forwarded = "forwarded"
+	Local     = "local"
+	Nobody    = "nobody"
+	Unknown   = "unknown"
+)
+
+// Why nobody answers.
+const (
+	Dropped = "dropped"
+	Refused = "refused"
+	NoRoute = "no route"
+)
+
+// Outcome is one way in which it can end.
+type Outcome struct {
+	Certain    bool
+	Condition  string // in words; "" where Certain
+	Kind       string
+	AnsweredBy string         // ADDR:PORT as the answerer sees it; "" for nobody and unknown
+	Listener   *host.Listener // of Local
+	Out        string         // of Forwarded: the interface by which it leaves
+	Nobody     string         // Dropped, Refused or NoRoute
+	Reason     string         // in words
+}
+
+// Step is a rule that mattered, or another decision on the way.
+type Step struct {
+	Hook     string
+	Priority int
+	Rule     string // in the language of its writer; "" where no rule decided
+	Effect   string
+}
+
+// Answer is all that is said of a packet.
+type Answer struct {
+	Outcomes []Outcome
+	Steps    []Step
+}
+
+// World is the namespace that the packet comes to.
+type World struct {
+	Space  *host.Space
+	Routes host.Router
+	// Sockets is true where all listeners were read.
+	Sockets bool
+}
+
+// Follow says what becomes of a packet.
+func Follow(w World, p Packet) Answer {
+	k := newWalker(w, p)
+	k.follow()
+	return k.answer()
+}

@@ -1,0 +1,89 @@
+package path
+
+import (
+	"net/netip"
+
+	"github.com/natwarden/natwarden/internal/host"
+)
+
+// listener finds the socket that gets a packet for an address, as the kernel
+// does: one bound to the address before one of the wildcard, one bound to the
+// interface before one of any, one of IPv4 before one of both families
+// (inet_lookup_listener, udp4_lib_lookup). It gives -1 where none listens.
+// doubt is true where what is known of the sockets does not decide.
+func (k *walker) listener(s *state, at destination) (best int, doubt bool) {
+	best, top := -1, -1
+	for i := range k.world.Space.Listeners {
+		l := &k.world.Space.Listeners[i]
+		score, unsure := k.score(l, s, at)
+		doubt = doubt || unsure
+		if score > top {
+			best, top = i, score
+		}
+	}
+	return best, doubt && best >= 0
+}
+
+// score says how well a socket fits; -1 where it does not.
+func (k *walker) score(l *host.Listener, s *state, at destination) (score int, unsure bool) {
+	if l.Port != at.port || !speaks(l.Proto, k.packet.Proto) {
+		return -1, false
+	}
+	bound, err := netip.ParseAddr(l.Address)
+	if err != nil {
+		return -1, false
+	}
+	dual := false
+	switch {
+	case bound == at.addr || bound.Is4In6() && bound.Unmap() == at.addr:
+		score = 100
+	case !bound.IsUnspecified():
+		return -1, false
+	case bound.Is4() != at.addr.Is4():
+		if bound.Is4() || l.V6Only {
+			return -1, false
+		}
+		dual = true
+	}
+	if l.Device != "" {
+		if l.Device != s.in {
+			return -1, false
+		}
+		score += 10
+	}
+	if !dual && bound.Is4() {
+		score++
+	}
+	return score, dual && l.Partial
+}
+
+func speaks(socket string, proto host.Proto) bool {
+	if socket == "mptcp" {
+		return proto == host.TCP
+	}
+	return socket == proto.String()
+}
+
+// deliver ends the way at a socket of this host.
+func (k *walker) deliver(s state) {
+	if s.socket > 0 {
+		k.answered(s, &k.world.Space.Listeners[s.socket-1])
+		return
+	}
+	if !k.world.Sockets {
+		k.unknown(s, "it comes to this host, and who listens was not read")
+		return
+	}
+	at := destination{s.dst, s.dport}
+	i, doubt := k.listener(&s, at)
+	switch {
+	case i < 0:
+		k.nobody(s, Refused, "refused: nothing listens on "+netip.AddrPortFrom(at.addr, at.port).String())
+	case doubt:
+		l := &k.world.Space.Listeners[i]
+		k.answered(s.guessing("the socket takes IPv4 as well"), l)
+		k.nobody(s.guessing(negated("the socket takes IPv4 as well")), Refused, "refused: nothing listens")
+	default:
+		k.answered(s, &k.world.Space.Listeners[i])
+	}
+}

@@ -1,0 +1,294 @@
+package path
+
+import (
+	"github.com/natwarden/natwarden/internal/host"
+)
+
+// walker is one packet being followed.
+type walker struct {
+	world    World
+	packet   Packet
+	family   host.Family
+	bases    []*base
+	filled   map[string]bool // texts of empty ipsets that packets fill
+	outcomes []ending
+}
+
+func newWalker(w World, p Packet) *walker {
+	k := &walker{world: w, packet: p, family: p.family(), filled: map[string]bool{}}
+	for _, t := range w.Space.Tables {
+		for name := range t.Filled {
+			k.filled[host.EmptyIPSet(name)] = true
+		}
+		if t.Dormant {
+			continue
+		}
+		var graph map[string]*host.Chain
+		for _, c := range t.Chains {
+			if c.Base == nil || idle(c) {
+				continue
+			}
+			if graph == nil {
+				graph = make(map[string]*host.Chain, len(t.Chains))
+				for _, other := range t.Chains {
+					graph[other.Name] = other
+				}
+			}
+			k.bases = append(k.bases, &base{t, c, graph})
+		}
+	}
+	return k
+}
+
+func (k *walker) start() state {
+	p := &k.packet
+	s := state{facts: facts{tuple: tuple{p.From, p.To, p.SPort, p.Port}, in: p.In, inAny: p.In == "" && !p.Own}}
+	s.orig = s.tuple
+	return s
+}
+
+// follow leads the packet from where it comes in to where it ends.
+func (k *walker) follow() {
+	s := k.start()
+	k.elsewhere(s)
+	ways := []state{s}
+	if k.packet.Own {
+		k.sent(ways)
+		return
+	}
+	k.arrived(k.hook("ingress", ways))
+}
+
+// arrived is the way from prerouting on.
+func (k *walker) arrived(ways []state) {
+	for _, s := range k.hook("prerouting", ways) {
+		k.route(s)
+	}
+}
+
+// route is the routing decision of a packet that came in.
+func (k *walker) route(s state) {
+	r := k.ask(&s)
+	switch {
+	case r.Kind == host.RouteLocal:
+		for _, s := range k.hook("input", []state{s}) {
+			k.deliver(s)
+		}
+	case r.Kind == host.RouteUnicast && s.socket > 0:
+		k.nobody(s, Dropped, "dropped: what TPROXY took is not routed to this host (a mark and a local route are missing)")
+	case r.Kind == host.RouteUnicast:
+		s.out = r.Out
+		k.passed(k.hook("forward", []state{s}))
+	case r.Kind == host.RouteUnreachable:
+		k.nobody(s, NoRoute, "no route: "+r.Why)
+	case r.Kind == host.RouteBroadcast && k.packet.Proto == host.TCP:
+		k.nobody(s, Dropped, "dropped: TCP takes no broadcast")
+	default:
+		k.unknown(s, k.routeWords(r))
+	}
+}
+
+func (k *walker) routeWords(r host.Route) string {
+	switch {
+	case r.Why != "":
+		return "where it is routed is not known: " + r.Why
+	case r.Kind == host.RouteBroadcast:
+		return "everybody on the network gets a broadcast"
+	case r.Kind == host.RouteMulticast:
+		return "those who joined the group get it"
+	}
+	return "where it is routed is not known"
+}
+
+// ask asks for the route of a packet as it stands.
+func (k *walker) ask(s *state) host.Route {
+	if k.world.Routes == nil {
+		return host.Route{Why: "routes were not read"}
+	}
+	if s.packet.unknown && k.world.Routes.ByMark() {
+		return host.Route{Why: "it depends on the packet's mark"}
+	}
+	q := host.RouteQuery{Dst: s.dst, Src: s.src, In: s.in, Mark: s.packet.n, Proto: k.packet.Proto, SPort: s.sport, DPort: s.dport}
+	if !q.Src.IsValid() {
+		q.Src = k.packet.Via
+	}
+	return k.world.Routes.Route(q)
+}
+
+// passed is the end of a packet that leaves for another host.
+func (k *walker) passed(ways []state) {
+	for _, s := range k.hook("egress", k.hook("postrouting", ways)) {
+		k.forwarded(s)
+	}
+}
+
+// sent is the way of a packet of this host itself.
+func (k *walker) sent(ways []state) {
+	first := k.ask(&ways[0])
+	if first.Kind == host.RouteUnreachable {
+		k.nobody(ways[0], NoRoute, "no route: "+first.Why)
+		return
+	}
+	ways[0].out = outOf(first)
+	ways[0].packet = mark{}
+	for _, s := range k.hook("output", ways) {
+		k.leave(s, first)
+	}
+}
+
+func outOf(r host.Route) string {
+	if r.Kind == host.RouteLocal {
+		return "lo"
+	}
+	return r.Out
+}
+
+// leave routes again what the output hook changed, and goes on.
+func (k *walker) leave(s state, r host.Route) {
+	if s.dst != s.orig.dst || s.remarked && k.reroutes() {
+		if r = k.ask(&s); r.Kind == host.RouteUnreachable {
+			k.nobody(s, NoRoute, "no route: "+r.Why)
+			return
+		}
+		s.out = outOf(r)
+	}
+	switch r.Kind {
+	case host.RouteUnicast:
+		k.passed([]state{s})
+	case host.RouteLocal:
+		k.looped(k.hook("postrouting", []state{s}))
+	default:
+		k.unknown(s, k.routeWords(r))
+	}
+}
+
+// reroutes says whether a chain at the output hook makes a changed mark count.
+func (k *walker) reroutes() bool {
+	for _, b := range k.bases {
+		if b.chain.Base.Hook == "output" && (b.chain.Base.Type == "route" || b.table.Backend == "x_tables" && b.table.Name == "mangle") {
+			return true
+		}
+	}
+	return false
+}
+
+// looped is what comes back in by the loopback interface.
+func (k *walker) looped(ways []state) {
+	for i := range ways {
+		ways[i].in, ways[i].out, ways[i].inAny = "lo", "", false
+	}
+	for _, s := range k.hook("prerouting", ways) {
+		for _, s := range k.hook("input", []state{s}) {
+			k.deliver(s)
+		}
+	}
+}
+
+// hook runs all that hangs at a hook.
+func (k *walker) hook(name string, ways []state) []state {
+	for _, stage := range k.stages(name) {
+		ways = k.stage(stage, ways)
+	}
+	return ways
+}
+
+func (k *walker) stage(x *stage, ways []state) []state {
+	switch {
+	case x.tracking:
+		return tracked(ways)
+	case len(x.nat) > 0:
+		return k.natStage(x, ways)
+	}
+	return k.together(x.chains, ways, k.oneChain)
+}
+
+// tracked is where connection tracking looks at the packet.
+func tracked(ways []state) []state {
+	for i := range ways {
+		if ways[i].flow == noFlow {
+			ways[i].flow, ways[i].orig = newFlow, ways[i].tuple
+		}
+	}
+	return ways
+}
+
+// natStage runs the NAT chains until one of them translates.
+func (k *walker) natStage(x *stage, ways []state) []state {
+	to := x.priority == fromHerePriority
+	for _, inner := range x.nat {
+		ways = k.together(inner.chains, ways, func(b *base, ways []state) []state {
+			var done, open []state
+			for _, s := range ways {
+				if s.flow != newFlow || to && s.toDone || !to && s.fromDone {
+					done = append(done, s)
+				} else {
+					open = append(open, s)
+				}
+			}
+			if len(open) == 0 {
+				return done
+			}
+			return append(done, k.baseChain(b, open)...)
+		})
+	}
+	for i := range ways {
+		if ways[i].flow == newFlow && to {
+			ways[i].toDone = true
+		}
+	}
+	return ways
+}
+
+func (k *walker) oneChain(b *base, ways []state) []state {
+	if len(b.chain.Base.Devices) > 0 || b.chain.Base.Hook == "ingress" || b.chain.Base.Hook == "egress" {
+		return k.deviceChain(b, ways)
+	}
+	return k.baseChain(b, ways)
+}
+
+// deviceChain runs a chain of interfaces on what passes them.
+func (k *walker) deviceChain(b *base, ways []state) []state {
+	var on, off []state
+	for _, s := range ways {
+		name := s.in
+		if b.chain.Base.Hook == "egress" {
+			name = s.out
+		}
+		switch {
+		case b.chain.Base.Hook == "ingress" && s.inAny:
+			words := "in " + host.Ifaces{Names: b.chain.Base.Devices}.String()
+			on, off = append(on, s.guessing(words)), append(off, s.guessing(negated(words)))
+		case onDevice(b.chain.Base, name):
+			on = append(on, s)
+		default:
+			off = append(off, s)
+		}
+	}
+	if len(on) == 0 {
+		return off
+	}
+	return joined(append(off, k.baseChain(b, on)...))
+}
+
+// together runs chains of one priority, in every order in which they may run.
+func (k *walker) together(chains []*base, ways []state, do func(*base, []state) []state) []state {
+	if len(chains) > maxTogether {
+		k.giveUp(ways, "too many chains of equal priority")
+		return nil
+	}
+	all := orders(chains)
+	var out []state
+	for _, order := range all {
+		these := make([]state, len(ways))
+		for i, s := range ways {
+			if these[i] = s; len(all) > 1 {
+				these[i] = s.guessing(orderWords(order))
+			}
+		}
+		for _, b := range order {
+			these = do(b, these)
+		}
+		out = append(out, these...)
+	}
+	return joined(out)
+}
