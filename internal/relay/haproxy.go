@@ -144,6 +144,9 @@ func (s *haproxySection) keyword(f []string) {
 	}
 }
 
+// anyBackend stands for all backends together; no section can be named so.
+const anyBackend = "%"
+
 // haproxyHops joins what is bound with the servers of the same section or of
 // the backends that it names.
 func haproxyHops(sections []*haproxySection, file string) []hop {
@@ -158,6 +161,12 @@ func haproxyHops(sections []*haproxySection, file string) []hop {
 		behind[s.name].servers = append(behind[s.name].servers, s.servers...)
 		behind[s.name].open = behind[s.name].open || s.open
 	}
+	anyone := &haproxySection{}
+	for _, b := range behind {
+		anyone.servers, anyone.open = append(anyone.servers, b.servers...), anyone.open || b.open
+	}
+	anyone.servers = slices.Compact(sorted(anyone.servers))
+	behind[anyBackend] = anyone
 	var out []hop
 	left := mostDestinations
 	for _, s := range sections {
@@ -199,9 +208,7 @@ func (s *haproxySection) reached(behind map[string]*haproxySection) (servers []s
 		}
 	}
 	if slices.ContainsFunc(s.backends, func(name string) bool { return strings.Contains(name, "%") }) {
-		for _, b := range behind {
-			servers, open = append(servers, b.servers...), open || b.open
-		}
+		servers, open = append(servers, behind[anyBackend].servers...), open || behind[anyBackend].open
 	}
 	return slices.Compact(sorted(servers)), open
 }
