@@ -167,6 +167,14 @@ func present(path string) error {
 // Possible says why no program can be kept; nil where one can.
 func (k Keep) Possible() error { return k.possible() }
 
+// Effects says what keeping a program does besides; nothing where none can be kept.
+func (k Keep) Effects() []string {
+	if k.possible() != nil {
+		return nil
+	}
+	return []string{"programs stay loaded, pinned in " + k.dir + ", as the way back, until a restart or until those files are removed"}
+}
+
 // Present says why a program that was kept at a path is not there; nil where it is.
 func Present(path string) error { return present(path) }
 

@@ -75,9 +75,7 @@ func (e Editor) detachment(a bpf.Attachment, ref host.Ref, id string) (change.St
 	o := &change.Object{Kind: a.Kind, Netns: ref.Netns, Backend: bpf.Backend, Table: a.Kind, Chain: a.Place(), Fingerprint: a.Fingerprint(),
 		Text: strings.TrimPrefix(a.Text(), a.Kind+" "), Raw: raw, Names: map[string]string{pinName: e.keep.Path(name)}}
 	s := change.Step{IDs: []string{id}, Action: change.Detach, Reversible: true, Before: o}
-	if e.keep.possible() == nil {
-		s.SideEffects = append(s.SideEffects, "the program stays loaded, pinned at "+o.Names[pinName]+", as the way back")
-	}
+	s.SideEffects = e.keep.Effects()
 	if a.Link == 0 {
 		return s, nil
 	}
@@ -86,7 +84,7 @@ func (e Editor) detachment(a bpf.Attachment, ref host.Ref, id string) (change.St
 		o.Names[linkName] = a.LinkPins[0]
 		s.SideEffects = append(s.SideEffects, "the link's pin "+a.LinkPins[0]+" is removed; rollback makes a new link there")
 	} else {
-		s.SideEffects = append(s.SideEffects, "whoever holds the link keeps a dead one; rollback makes a new link, pinned at "+o.Names[linkName]+", which does not end with that process")
+		s.SideEffects = append(s.SideEffects, "whoever holds the link keeps a dead one; rollback makes a new link, pinned in "+e.keep.dir+", which does not end with that process")
 	}
 	return s, nil
 }

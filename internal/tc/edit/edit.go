@@ -90,9 +90,7 @@ func (e Editor) deletion(o tc.Object, ref host.Ref, id string) change.Step {
 	if o.Program != 0 {
 		b.Names[pinName] = e.keep.Path(fmt.Sprintf("%s-%d", o.Fingerprint, o.Program))
 		b.Handle = uint64(o.Program)
-		if e.keep.Possible() == nil {
-			s.SideEffects = append(s.SideEffects, "the program stays loaded, pinned at "+b.Names[pinName]+", as the way back")
-		}
+		s.SideEffects = e.keep.Effects()
 	}
 	if o.Unrestorable != "" {
 		b.Names[noWay] = o.Unrestorable
