@@ -49,6 +49,9 @@ type Match struct {
 	// Waiting says which event makes the match true: a named set or map that is
 	// empty and that no rule fills, a date to come.
 	Waiting string
+	// Lists names the ipsets, as rules write them, of whose present entries the
+	// sets of addresses and ports speak: others may come without a change of a rule.
+	Lists []string
 }
 
 // IsWhole says whether the match takes every packet.
@@ -66,6 +69,26 @@ func (m *Match) Impossible() bool {
 	return m.Protos.Empty() || m.Ports.Empty() || m.SPorts.Empty() || m.Address.Empty() || m.Source.Empty() || m.Family == "none"
 }
 
+// Widen takes away the sets that hold nothing, so that what waits for other
+// entries of an ipset is not taken for a rule about nothing.
+func (m *Match) Widen() {
+	if m.Protos.Empty() {
+		m.Protos = nil
+	}
+	if m.Ports.Empty() {
+		m.Ports = nil
+	}
+	if m.SPorts.Empty() {
+		m.SPorts = nil
+	}
+	if m.Address.Empty() {
+		m.Address = nil
+	}
+	if m.Source.Empty() {
+		m.Source = nil
+	}
+}
+
 // Narrow restricts the match to what o takes as well.
 func (m *Match) Narrow(o *Match) {
 	m.Family = meet(m.Family, o.Family)
@@ -80,6 +103,11 @@ func (m *Match) Narrow(o *Match) {
 	}
 	if len(o.Tests) > 0 {
 		m.Tests = append(m.Tests[:len(m.Tests):len(m.Tests)], o.Tests...)
+	}
+	for _, list := range o.Lists {
+		if !slices.Contains(m.Lists, list) {
+			m.Lists = append(m.Lists[:len(m.Lists):len(m.Lists)], list)
+		}
 	}
 	m.Dead = first(m.Dead, o.Dead)
 	m.Waiting = first(m.Waiting, o.Waiting)

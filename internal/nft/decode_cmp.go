@@ -120,9 +120,7 @@ func (m *machine) narrow(s *state, v *value, t test) {
 	default:
 		m.expect(s, v, t, m.testWords(s, v, t))
 	}
-	if s.branch.Match.Impossible() {
-		s.kill(contradiction)
-	}
+	s.contradicted()
 }
 
 // narrowSets is false where the test, or some of it, cannot be said in sets.
@@ -205,7 +203,5 @@ func (m *machine) apply(s *state, a *answer, not bool) {
 	case dimOut, dimOutIndex:
 		m.applyIface(s, &match.Out, host.Ifaces{Names: a.names, Not: not != a.not}, "oifname")
 	}
-	if match.Impossible() {
-		s.kill(contradiction)
-	}
+	s.contradicted()
 }

@@ -50,6 +50,14 @@ func (s *state) kill(why string) {
 	}
 }
 
+// contradicted kills what no packet fits any more, unless another entry of an
+// ipset could make one fit.
+func (s *state) contradicted() {
+	if s.branch.Match.Impossible() && len(s.branch.Match.Lists) == 0 {
+		s.kill(contradiction)
+	}
+}
+
 func (s *state) require(words string) { s.branch.Match.Require(words) }
 
 // end gives the branch its verdict; NFT_CONTINUE is none, NFT_BREAK no match.

@@ -44,9 +44,7 @@ func (m *machine) narrowToAny(i int, alts []host.Match) {
 		s := origin
 		s.branch.Effects = slices.Clone(origin.branch.Effects)
 		s.branch.Match.Narrow(&alts[n])
-		if s.branch.Match.Impossible() {
-			s.kill(contradiction)
-		}
+		s.contradicted()
 		if n == 0 {
 			m.states[i] = s
 		} else {

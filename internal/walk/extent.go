@@ -2,6 +2,7 @@ package walk
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/natwarden/natwarden/internal/host"
 )
@@ -37,7 +38,7 @@ func (n *node) extents(rule int, b *host.Branch) []extent {
 func (n *node) extent(w way, rule int, b *host.Branch) (extent, bool) {
 	m := w.match
 	m.Narrow(&b.Match)
-	if m.Impossible() {
+	if m.Impossible() && !awaits(&m) {
 		if !n.rewrites || b.Match.Impossible() {
 			return extent{}, false
 		}
@@ -49,6 +50,21 @@ func (n *node) extent(w way, rule int, b *host.Branch) (extent, bool) {
 	}
 	return extent{match: m, ways: []way{w}, after: after}, true
 }
+
+// awaits turns a contradiction with the present entries of an ipset into what
+// waits for others; false where there is none.
+func awaits(m *host.Match) bool {
+	if len(m.Lists) == 0 || m.Family == "none" {
+		return false
+	}
+	if m.Waiting == "" {
+		m.Waiting = unfit(m.Lists)
+	}
+	m.Widen()
+	return true
+}
+
+func unfit(lists []string) string { return "no entry of ipset " + strings.Join(lists, ", ") + " fits" }
 
 // asItStands takes the rule's own match for a chain with too many ways: that
 // is the widest that it can be.

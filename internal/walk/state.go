@@ -2,6 +2,7 @@ package walk
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/natwarden/natwarden/internal/host"
@@ -39,7 +40,7 @@ func activeWords(e *extent) string {
 
 // waiting names the event that makes the redirect act.
 func (s *spaceView) waiting(e *extent) string {
-	if e.match.Waiting != "" && !s.filled[e.match.Waiting] { // an ipset that packets fill is a knock: it acts
+	if e.match.Waiting != "" && !s.filledFor(&e.match) {
 		return e.match.Waiting
 	}
 	if why := s.absent(e.match.In); why != "" {
@@ -57,6 +58,12 @@ func (s *spaceView) waiting(e *extent) string {
 		}
 	}
 	return s.absent(host.Ifaces{Names: e.ways[0].base.Devices})
+}
+
+// filledFor says whether packets fill a set that the match waits for: an entry
+// is a knock away, so it acts.
+func (s *spaceView) filledFor(m *host.Match) bool {
+	return s.filled[m.Waiting] || m.Waiting == unfit(m.Lists) && slices.ContainsFunc(m.Lists, func(list string) bool { return s.filled[host.EmptyIPSet(list)] })
 }
 
 // absent says that none of the interfaces exists; "" where one does, or where

@@ -135,7 +135,7 @@ func (w way) through(n *node, h hop) (way, bool) {
 	next.path = append(slices.Clone(w.path), h.branch.Chain)
 	next.match = w.match
 	next.match.Narrow(&h.branch.Match)
-	if next.match.Impossible() {
+	if next.match.Impossible() && !awaits(&next.match) {
 		if !n.rewrites {
 			return way{}, false
 		}

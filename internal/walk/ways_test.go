@@ -136,3 +136,25 @@ func TestARedirectShadowsNoOther(t *testing.T) {
 	in = chain("in", &host.Base{Hook: "prerouting"}, verdict(host.Match{}, host.Jump, "u"), dnat(host.Match{}))
 	expectStates(t, states(t, table(in, u), Options{}), "in active inbound", "u active inbound")
 }
+
+// The entries of an ipset change without a rule: that none fits now is no proof,
+// least of all where packets add some.
+func TestAnEntryThatFitsMayCome(t *testing.T) {
+	scanner := host.Match{Source: host.AddrsOf(netip.MustParsePrefix("10.77.1.2/32"))}
+	other := host.Match{Source: host.AddrsOf(netip.MustParsePrefix("192.0.2.1/32")), Lists: []string{"knock"}}
+	pre := &host.Base{Hook: "prerouting"}
+	both := scanner
+	both.Narrow(&other)
+	direct := chain("in", pre, dnat(both))
+	expectStates(t, states(t, table(direct), Options{}), "in latent inbound")
+
+	jump := table(chain("in", pre, verdict(other, host.Jump, "u")), chain("u", nil, dnat(scanner)))
+	expectStates(t, states(t, jump, Options{}), "u latent inbound")
+
+	jump.Filled = map[string]bool{"knock": true}
+	expectStates(t, states(t, jump, Options{}), "u active inbound")
+	rows := Redirects(&host.Space{Tables: []*host.Table{&jump}}, Options{})
+	if rows[0].Source != "" {
+		t.Errorf("the row speaks of sources %q, which no packet has", rows[0].Source)
+	}
+}

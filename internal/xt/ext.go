@@ -34,7 +34,7 @@ type Result struct {
 	Verdict host.Verdict
 	Effects []host.Effect
 	Assigns []host.Assign
-	Fills   []string // names of the ipsets to which it adds packets' addresses
+	Fills   []string // the ipsets, as rules write them, to which it adds packets' addresses
 	Text    string   // as iptables-save prints it: "-j DNAT --to-destination 10.0.0.1:80"
 }
 

@@ -380,7 +380,8 @@ func clusterMatch(d *data) ([]host.Match, string) {
 		as(false, "cluster-hash-seed", "", fmt.Sprintf("0x%08x", d.u32(8))).only()
 }
 
-// nfacctMatch reads struct xt_nfacct_match_info: it counts, every packet fits.
+// nfacctMatch reads struct xt_nfacct_match_info. It counts; where the object has
+// a quota, only packets beyond that fit (net/netfilter/xt_nfacct.c).
 func nfacctMatch(d *data) ([]host.Match, string) {
-	return nil, d.match().add(false, "nfacct-name", bareName(d.str(0, 32))).text.String()
+	return d.match().add(false, "nfacct-name", bareName(d.str(0, 32))).only()
 }

@@ -191,7 +191,7 @@ func (c contents) members(s *ipset.Set, words string) []host.Match {
 		inner := c
 		inner.depth++
 		for _, m := range inner.matches(&member) {
-			if m.Dead != "" || m.Waiting != "" {
+			if m.Dead != "" {
 				continue
 			}
 			m.Require(words)
@@ -222,7 +222,7 @@ func (c contents) byName(name string) (ipset.Set, bool) {
 // oneDimension joins the elements into one set of addresses, ports or
 // interfaces.
 func (c contents) oneDimension(s *ipset.Set, dim, words string) host.Match {
-	m := host.Match{Conditions: []string{words}}
+	m := host.Match{Conditions: []string{words}, Lists: []string{bareName(s.Name)}}
 	if !s.Timeouts && (dim == "ip" || dim == "net" || dim == "port" && !c.u.not()) {
 		m.Tests = stated(words)
 	}
@@ -268,7 +268,7 @@ func (c contents) elements(s *ipset.Set, dims []string, words string) []host.Mat
 		c.markMask = 0xffffffff
 	}
 	for i := range s.Elements {
-		m := host.Match{Conditions: []string{words}}
+		m := host.Match{Conditions: []string{words}, Lists: []string{bareName(s.Name)}}
 		if !s.Timeouts {
 			m.Tests = stated(words)
 		}

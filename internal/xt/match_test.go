@@ -101,7 +101,7 @@ var matchCases = []struct {
 	{"cgroup r1", host.IP, "cgroup", 1, cat([]byte{1, 0, 0, 0}, []byte("a/b"), make([]byte, 4109)), "if cgroup a/b"},
 	{"cgroup r2", host.IP, "cgroup", 2, cat([]byte{1, 0, 1, 0}, []byte("a/b"), make([]byte, 517)), "if not cgroup a/b"},
 	{"l2tp", host.IP, "l2tp", 0, cat(u32(3, 7), []byte{2, 1, 15, 0}), "if l2tp tid 3 sid 7 pversion 2 type data"},
-	{"nfacct", host.IP, "nfacct", 0, append([]byte("a"), make([]byte, 39)...), "all"},
+	{"nfacct", host.IP, "nfacct", 0, append([]byte("a"), make([]byte, 39)...), "if nfacct-name a"},
 	{"ipvs", host.IP, "ipvs", 0, cat(make([]byte, 32), []byte{0, 80, 6, 0, 0, 0, 0, 10}), "if ipvs vproto 6 vport 80"},
 	{"bridge ip", host.Bridge, "ip", 0, cat([]byte{10, 0, 0, 0, 0, 0, 0, 0, 255, 0, 0, 0, 0, 0, 0, 0, 0, 6, 0x29, 0}, u16(0, 0, 80, 80)), "ip, tcp, ports 80, from 10.0.0.0/8"},
 	{"mark that none fits", host.IP, "mark", 1, cat(u32(3, 1), []byte{0, 0, 0, 0}), "if mark 0x3/0x1, dead: no mark fits 0x3/0x1"},
@@ -314,6 +314,7 @@ func TestSetMatch(t *testing.T) {
 		{6, "d", false, "tcp, udp, ports 80,443, if dst in ipset ports"},
 		{6, "s", true, "sports !80,443, if src not in ipset ports"},
 		{7, "sd", false, "from 10.0.0.1-10.0.0.2, if src,dst in ipset hosts (entries expire); src,dst in ipset all | " +
+			"if src,dst in ipset void; src,dst in ipset all, waiting: ipset void is empty | " +
 			"tcp, ports 80, from 10.0.0.1, if src,dst in ipset pairs; src,dst in ipset all | " +
 			"udp, ports 53, from 10.0.0.2, if src,dst in ipset pairs; src,dst in ipset all"},
 		{7, "s", true, "if src not in ipset all"},
@@ -325,13 +326,24 @@ func TestSetMatch(t *testing.T) {
 		{12, "s", false, `if src in ipset "odd\x1b\"name", waiting: ipset "odd\x1b\"name" is empty`},
 		{13, "ss", false, "from 10.0.0.1, if src,src in ipset marks; mark 0x5/0xff"},
 		{14, "s", false, "if src in ipset macs; src-mac 02:00:00:00:00:01"},
-		{15, "s", false, "if src in ipset nothing, waiting: ipset nothing is empty"},
+		{15, "s", false, "if src in ipset void; src in ipset nothing, waiting: ipset void is empty"},
 		{99, "s", false, "if src in ipset index:99 (not readable)"},
 	} {
 		e := xt.Ext{Family: host.IP, Name: "set", Revision: 1, Info: setInfo(c.index, c.dirs, c.not)}
 		alts, text, ok := xt.Match(e, xt.Env{Sets: someSets})
 		if got := show(alts); got != c.want || !ok {
 			t.Errorf("%s\n%s, want\n%s", text, got, c.want)
+		}
+	}
+}
+
+// What the entries of a set say now, others may say tomorrow.
+func TestSetsAreNamedWhoseEntriesNarrow(t *testing.T) {
+	for index, want := range map[uint16]string{1: "hosts", 2: "pairs", 7: "hosts"} {
+		e := xt.Ext{Family: host.IP, Name: "set", Revision: 1, Info: setInfo(index, "sd", false)}
+		alts, _, _ := xt.Match(e, xt.Env{Sets: someSets})
+		if len(alts) == 0 || len(alts[0].Lists) == 0 || alts[0].Lists[0] != want {
+			t.Errorf("set %d: %+v, want %s", index, alts, want)
 		}
 	}
 }

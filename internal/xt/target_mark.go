@@ -133,7 +133,7 @@ func setTarget(d *data) Result {
 	o := d.target()
 	var fills []string
 	if name, ok := d.setOption(o, 0, "add-set"); ok {
-		fills = append(fills, name)
+		fills = append(d.memberNames(0), bareName(name))
 	}
 	if d.rev > 1 {
 		d.setAddOptions(o)
@@ -148,6 +148,22 @@ func setTarget(d *data) Result {
 	}
 	r.Fills = fills
 	return r
+}
+
+// memberNames are those of the sets of a list:set: what is added to the list
+// goes into one of them.
+func (d *data) memberNames(off int) []string {
+	s, _, ok := d.set(d.setUse(off))
+	if !ok {
+		return nil
+	}
+	var names []string
+	for _, e := range s.Elements {
+		if e.Member != "" {
+			names = append(names, bareName(e.Member))
+		}
+	}
+	return names
 }
 
 // setOption writes one of the sets; ok is false where there is none.

@@ -3,6 +3,7 @@ package xt_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -153,5 +154,18 @@ func TestSetTargetFills(t *testing.T) {
 	r, ok = xt.Target(xt.Ext{Family: host.IP, Name: "SET", Revision: 1, Info: cat(none, setInfo(1, "d", false))}, xt.Env{Sets: someSets})
 	if !ok || len(r.Fills) != 0 || r.Text != "-j SET --del-set hosts dst" {
 		t.Errorf("%+v, %v", r, ok)
+	}
+}
+
+// The names are those that the match of an empty set waits for, and what goes
+// into a list goes into its members.
+func TestSetTargetFillsWhatMatchesWaitFor(t *testing.T) {
+	none := []byte{0xff, 0xff, 0, 0}
+	for index, want := range map[uint16]string{12: host.EmptyIPSet(`"odd\x1b\"name"`), 15: host.EmptyIPSet("void")} {
+		r, _ := xt.Target(xt.Ext{Family: host.IP, Name: "SET", Revision: 1, Info: cat(setInfo(index, "s", false), none)}, xt.Env{Sets: someSets})
+		alts, _, _ := xt.Match(xt.Ext{Family: host.IP, Name: "set", Revision: 1, Info: setInfo(index, "s", false)}, xt.Env{Sets: someSets})
+		if alts[0].Waiting != want || !slices.ContainsFunc(r.Fills, func(n string) bool { return host.EmptyIPSet(n) == want }) {
+			t.Errorf("%d: waiting %q, fills %q", index, alts[0].Waiting, r.Fills)
+		}
 	}
 }

@@ -90,7 +90,7 @@ func prefixBits(mask []byte) (int, bool) {
 // whose mask is zero are not compared: "eth+".
 func (d *decoder) iface(m *host.Match, p *parts, which int, not bool, flag string) host.Ifaces {
 	name, mask := d.l.iface(p.raw, which)
-	if mask[0] == 0 {
+	if allZero(mask) {
 		if not {
 			m.Dead = "! " + flag + " +: no interface is none"
 		}
