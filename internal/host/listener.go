@@ -15,7 +15,8 @@ type Process struct {
 	User string `json:"-"`
 	// HostExe is true where Exe is the host's own file: same device and inode as
 	// that path in the mount namespace of the host. What a container calls
-	// /usr/sbin/sshd is not the host's sshd.
+	// /usr/sbin/sshd is not the host's sshd; nor is what a process claims to run in a
+	// user namespace of its own.
 	HostExe bool `json:"-"`
 	// SystemUnit is true where Unit is a unit below system.slice at the root of
 	// the cgroup tree, so that only root can have made it.

@@ -70,12 +70,22 @@ func (d *Describer) Describe(ctx context.Context, pid int) (host.Process, error)
 		m := parseCgroup(string(text))
 		out.Unit, out.Container, out.SystemUnit = m.unit, m.container, m.system && d.initialCgroups
 	}
+	out.HostExe = out.HostExe && (out.SystemUnit || ownUsers(pid))
 	if uids, err := ps.UidsWithContext(ctx); err == nil && len(uids) > 1 {
 		out.User = d.User(uint32(uids[1])) // the effective one
 	}
 	out.Netns = d.netns(pid)
 	out.Notes = notes(&out)
 	return out, nil
+}
+
+// ownUsers says whether the process is in natwarden's user namespace. In one of
+// its own anybody may give a process another executable than the one it runs
+// (prctl(2), PR_SET_MM_MAP), and never comes back from there.
+func ownUsers(pid int) bool {
+	var own, its unix.Stat_t
+	return unix.Stat("/proc/thread-self/ns/user", &own) == nil &&
+		unix.Stat(fmt.Sprintf("/proc/%d/ns/user", pid), &its) == nil && own.Dev == its.Dev && own.Ino == its.Ino
 }
 
 // netns is the label of the network namespace that the process lives in; ""
