@@ -107,12 +107,14 @@ func (p *plan) prepare(ctx context.Context, g *group, o Options) error {
 }
 
 // refuse leaves what the editor refuses. Where it gives a step all the same,
-// the object can be ended, but not put back: --irreversible then ends it.
+// the object can be ended, but not put back: --irreversible then ends it. What
+// cannot be ended at all keeps nothing else from being ended: else one table
+// with an owner would protect every redirect of the host.
 func (p *plan) refuse(g *group, refusals []change.Refusal, o Options) {
 	ended := g.ended()
 	for _, r := range refusals {
-		p.refused = p.refused || !o.Irreversible
 		for _, id := range g.idsOf(r.Ref) {
+			p.refused = p.refused || ended[id] && !o.Irreversible
 			if ended[id] && o.Irreversible {
 				p.notes = append(p.notes, id+" cannot be put back: "+r.Why)
 				continue
