@@ -88,8 +88,13 @@ func (p *page) field(label, value string) {
 		if i > 0 {
 			label = ""
 		}
-		p.line(fmt.Sprintf("    %-*s%s", indent-4, label, l))
+		p.lead(label, indent, l)
 	}
+}
+
+// lead writes one line below a label.
+func (p *page) lead(label string, indent int, text string) {
+	p.line(fmt.Sprintf("    %-*s%s", indent-4, label, text))
 }
 
 // cut gives how many of n rows to show, and says at the end what is left out.

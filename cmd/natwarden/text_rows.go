@@ -23,7 +23,7 @@ func (p *page) violation(r *host.Redirect) {
 	p.field("process", processText(r.Process))
 	p.field("owner", ownerText(r.Owner))
 	p.field("known by", strings.Join(r.Evidence, "; "))
-	p.field("to end it", remedy(r))
+	p.remedy(r)
 }
 
 // short is one line for what needs no action, with the entry that allows it.
@@ -220,21 +220,6 @@ func ownerText(o *host.Owner) string {
 		return strings.TrimSpace(o.Kind + " " + o.Name)
 	}
 	return strings.TrimSpace(o.Kind+" "+o.Name) + " (" + o.Evidence + ")"
-}
-
-// remedy is the advice, and the command where natwarden can do it.
-func remedy(r *host.Redirect) string {
-	command := ""
-	if r.Ref != nil {
-		command = "natwarden remediate --only " + r.ID
-	}
-	switch {
-	case command == "":
-		return r.Advice
-	case r.Advice == "":
-		return command
-	}
-	return r.Advice + "; here and now: " + command
 }
 
 // badListener tells about a socket that the policy does not allow.

@@ -1,11 +1,6 @@
 package owner
 
-import (
-	"fmt"
-	"strings"
-
-	"github.com/natwarden/natwarden/internal/host"
-)
+import "github.com/natwarden/natwarden/internal/host"
 
 // Advice says the right way to end a redirect, at its source: with the tool
 // that made it, else the rule comes back.
@@ -15,10 +10,7 @@ func Advice(r *host.Redirect) string {
 			return text
 		}
 	}
-	if r.Rule == nil {
-		return ""
-	}
-	return byTool(r)
+	return Command(r)
 }
 
 func byManager(kind string) string {
@@ -41,36 +33,4 @@ func byManager(kind string) string {
 		return "end it in miniupnpd: a client of the network asked for this port by UPnP or NAT-PMP"
 	}
 	return ""
-}
-
-// byTool is the command that deletes the rule, as its writer's tool takes it.
-func byTool(r *host.Redirect) string {
-	rule := r.Rule
-	switch rule.Writer {
-	case "iptables-nft", "iptables-legacy", "ebtables-nft":
-		if text, ok := strings.CutPrefix(rule.Text, "-A "); ok {
-			return fmt.Sprintf("%s -t %s -D %s", binary(rule), rule.Table, text)
-		}
-	case "nft":
-		return fmt.Sprintf("nft delete rule %s %s %s handle %d", rule.Family, quoted(rule.Table), quoted(rule.Chain), rule.Handle)
-	}
-	return ""
-}
-
-func binary(rule *host.RuleRef) string {
-	backend := strings.TrimPrefix(strings.TrimPrefix(rule.Writer, "ebtables-"), "iptables-")
-	switch rule.Family {
-	case host.IP6:
-		return "ip6tables-" + backend
-	case host.Bridge:
-		return "ebtables-" + backend
-	}
-	return "iptables-" + backend
-}
-
-func quoted(name string) string {
-	if strings.ContainsAny(name, " \t\n\"';&|$") {
-		return fmt.Sprintf("%q", name)
-	}
-	return name
 }
