@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,7 +49,8 @@ func (w *mounts) own(ctx context.Context) {
 
 // ofProcess looks at the mount namespace of a process. The list of mounts is
 // open to everybody (fs/proc_namespace.c), the namespace is not: where it
-// cannot be entered, network namespaces among its mounts are blind.
+// cannot be entered, network namespaces among its mounts that are found nowhere
+// else are blind.
 func (w *mounts) ofProcess(ctx context.Context, pid int) {
 	dir := "/proc/" + strconv.Itoa(pid)
 	var st unix.Stat_t
@@ -56,16 +58,18 @@ func (w *mounts) ofProcess(ctx context.Context, pid int) {
 	switch {
 	case err != nil && gone(err):
 	case err != nil:
-		w.hidden(pid)
+		w.unentered(dir+"/mountinfo", err)
 	case !w.seen[ID{uint64(st.Dev), st.Ino}]:
 		w.enter(ctx, dir+"/ns/mnt", dir+"/root")
 	}
 }
 
-func (w *mounts) hidden(pid int) {
-	for _, m := range mountsIn(fmt.Sprintf("/proc/%d/mountinfo", pid)) {
+// unentered tells of network namespaces in a list of mounts that are in no
+// other: the mount namespace cannot be entered.
+func (w *mounts) unentered(list string, why error) {
+	for _, m := range mountsIn(list) {
 		if m.kind == "net" && !w.known(m.ino) {
-			w.missed(fmt.Sprintf("network namespace net:[%d] at %s in the mount namespace of process %d", m.ino, m.path, pid), unix.EACCES)
+			w.missed(fmt.Sprintf("network namespace net:[%d], mounted at %s (%s)", m.ino, m.path, list), why)
 		}
 	}
 }
@@ -83,7 +87,12 @@ func (w *mounts) enter(ctx context.Context, nsfile, at string) {
 		runtime.LockOSThread() // never unlocked: the thread ends with its mounts
 		done <- w.inside(ctx, nsfile, at)
 	}()
-	if err := <-done; err != nil && !gone(err) {
+	err := <-done
+	switch list, ok := strings.CutSuffix(nsfile, "/ns/mnt"); {
+	case err == nil || gone(err):
+	case ok:
+		w.unentered(list+"/mountinfo", err)
+	default:
 		w.missed("network namespaces kept alive by mounts of "+nsfile, err)
 	}
 }

@@ -186,7 +186,8 @@ func onlyReads(list []host.Process) bool {
 
 func readers() []string {
 	return []string{"tcpdump", "dumpcap", "tshark", "dhclient", "dhcpcd", "lldpd", "ladvd", "systemd-networkd", "NetworkManager",
-		"wpa_supplicant", "hostapd", "suricata", "snort", "ntopng", "softflowd", "pmacctd", "p0f", "arpwatch", "wicked", "connmand", "avahi-autoipd"}
+		"wpa_supplicant", "hostapd", "suricata", "snort", "ntopng", "softflowd", "pmacctd", "p0f", "arpwatch", "wicked", "connmand", "avahi-autoipd",
+		"zeek", "packetbeat", "netsniff-ng", "iftop", "argus", "kea-dhcp4", "dhcpd", "dnsmasq", "keepalived"}
 }
 
 // inSystem says whether only root can have put the file there.
