@@ -81,10 +81,10 @@ func (g *gen) listeners() {
 
 // policyRoutes: marks 1 lead to this host (for TPROXY), marks 2 and 3 to A and B.
 func (g *gen) policyRoutes() {
-	g.s.routes = append(g.s.routes, "rule add fwmark 1 lookup 101", "route add local default dev lo table 101",
-		"-6 rule add fwmark 1 lookup 101", "-6 route add local default dev lo table 101",
-		"rule add fwmark 0x2/0xf lookup 102", "route add default via 10.2.0.2 table 102",
-		"rule add ipproto tcp dport 2005 lookup 103", "route add 10.9.0.0/24 via 10.3.0.2 table 103")
+	g.s.routes = append(g.s.routes, "rule add pref 101 fwmark 1 lookup 101", "route add local default dev lo table 101",
+		"-6 rule add pref 101 fwmark 1 lookup 101", "-6 route add local default dev lo table 101",
+		"rule add pref 102 fwmark 0x2/0xf lookup 102", "route add default via 10.2.0.2 table 102",
+		"rule add pref 103 ipproto tcp dport 2005 lookup 103", "route add 10.9.0.0/24 via 10.3.0.2 table 103")
 }
 
 func (g *gen) add(format string, args ...any) {
@@ -380,7 +380,7 @@ func (g *gen) iptables(kind string, v6 bool) {
 		g.s.tables[key("nat")] = append(g.s.tables[key("nat")], "-A PREROUTING "+g.xtMatch(true)+" "+g.xtNat())
 	}
 	for range g.IntN(3) {
-		g.s.tables[key("mangle")] = append(g.s.tables[key("mangle")], "-A PREROUTING -i c+ "+g.xtMatch(true)+" "+g.xtMark())
+		g.s.tables[key("mangle")] = append(g.s.tables[key("mangle")], "-A PREROUTING -i c+ "+g.xtMatch(false)+" "+g.xtMark())
 	}
 	if g.one(4) {
 		g.s.tables[key("raw")] = append(g.s.tables[key("raw")], "-A PREROUTING -i c+ "+g.xtPort()+" -j "+g.pick("NOTRACK", "CT --notrack", "DROP"))
@@ -401,7 +401,7 @@ func (g *gen) xtFilter(key, chain string) {
 		lines = append(lines, "-A FORWARD -i a0 -j ACCEPT", "-A FORWARD -i b0 -j ACCEPT")
 	}
 	for range 1 + g.IntN(4) {
-		lines = append(lines, "-A "+chain+" "+g.xtMatch(false)+" -j "+g.pick("ACCEPT", "ACCEPT", "DROP", "REJECT", "RETURN"))
+		lines = append(lines, "-A "+chain+" "+g.xtMatch(true)+" -j "+g.pick("ACCEPT", "ACCEPT", "DROP", "REJECT", "RETURN"))
 	}
 	g.s.tables[key] = append(g.s.tables[key], lines...)
 }
@@ -421,9 +421,9 @@ func (g *gen) xtPort() string {
 	return fmt.Sprintf("-p %s -m %s --dport %d", proto, proto, g.port())
 }
 
-func (g *gen) xtMatch(pre bool) string {
+func (g *gen) xtMatch(iface bool) string {
 	parts := []string{g.xtPort()}
-	if g.one(3) {
+	if iface && g.one(3) {
 		parts = append(parts, g.pick("-i c0", "-i c+", "! -i a0", "-i c1"))
 	}
 	if g.one(3) {

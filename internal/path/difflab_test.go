@@ -38,11 +38,12 @@ type diffLab struct {
 	routed             bool // the last scenario had policy rules
 
 	mu   sync.Mutex
-	seen map[uint32]string // who got the UDP packet with that number
+	seen map[uint32]string  // which local socket got the UDP packet with that number
+	came map[arrival]string // what came to A and B
 }
 
 func newDiffLab(t testing.TB) *diffLab {
-	l := &diffLab{sport: 20000, seen: map[uint32]string{}}
+	l := &diffLab{sport: 20000, seen: map[uint32]string{}, came: map[arrival]string{}}
 	needs := []string{"nft", "iptables-legacy-restore", "iptables-nft-restore", "ip"}
 	for _, s := range []*labtest.Space{&l.client, &l.host, &l.a, &l.b} {
 		*s = labtest.New(t, needs...)
@@ -50,7 +51,8 @@ func newDiffLab(t testing.TB) *diffLab {
 	l.cables(t)
 	for name, s := range map[string]labtest.Space{"A": l.a, "B": l.b} {
 		s.MustRun(t, `table inet everything { chain pre { type nat hook prerouting priority -100; iifname "e0" meta l4proto { tcp, udp } redirect to :7; }; }`, "nft", "-f", "-")
-		l.backend(t, s, name)
+		l.sniff(t, s, name)
+		l.backend(t, s)
 	}
 	return l
 }
@@ -107,7 +109,7 @@ func families(text string) (v4, v6 string) {
 }
 
 // backend answers for A or B on port 7, to which all is redirected there.
-func (l *diffLab) backend(t testing.TB, s labtest.Space, name string) {
+func (l *diffLab) backend(t testing.TB, s labtest.Space) {
 	s.MustDo(t, func(ctx context.Context) error {
 		tcp, err := net.Listen("tcp", "[::]:7")
 		if err != nil {
@@ -118,13 +120,12 @@ func (l *diffLab) backend(t testing.TB, s labtest.Space, name string) {
 			return err
 		}
 		t.Cleanup(func() { tcp.Close(); udp.Close() })
-		go greet(tcp, func(c net.Conn) string { return name + " " + originalDestination(c) })
-		go l.record(udp, name)
+		go greet(tcp, "backend")
 		return nil
 	})
 }
 
-func greet(tcp net.Listener, who func(net.Conn) string) {
+func greet(tcp net.Listener, who string) {
 	for {
 		c, err := tcp.Accept()
 		if err != nil {
@@ -132,7 +133,7 @@ func greet(tcp net.Listener, who func(net.Conn) string) {
 		}
 		go func() {
 			_ = c.SetDeadline(time.Now().Add(3 * time.Second))
-			_, _ = c.Write([]byte(who(c) + "\n"))
+			_, _ = c.Write([]byte(who + "\n"))
 			_, _ = c.Read(make([]byte, 1))
 			_ = c.Close()
 		}()
@@ -152,33 +153,6 @@ func (l *diffLab) record(udp net.PacketConn, name string) {
 			l.mu.Unlock()
 		}
 	}
-}
-
-// originalDestination asks conntrack what a redirected connection was for
-// (SO_ORIGINAL_DST of linux/netfilter_ipv4.h and _ipv6/ip6_tables.h).
-func originalDestination(c net.Conn) string {
-	raw, err := c.(*net.TCPConn).SyscallConn()
-	if err != nil {
-		return ""
-	}
-	var out netip.AddrPort
-	local := c.LocalAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
-	_ = raw.Control(func(fd uintptr) {
-		if local.Is4() {
-			m, err := unix.GetsockoptIPv6Mreq(int(fd), unix.IPPROTO_IP, 80)
-			if err == nil {
-				b := m.Multiaddr
-				out = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[4:8])), binary.BigEndian.Uint16(b[2:]))
-			}
-			return
-		}
-		m, err := unix.GetsockoptIPv6MTUInfo(int(fd), unix.IPPROTO_IPV6, 80)
-		if err == nil {
-			p := m.Addr.Port<<8 | m.Addr.Port>>8
-			out = netip.AddrPortFrom(netip.AddrFrom16(m.Addr.Addr), p)
-		}
-	})
-	return out.String()
 }
 
 func veth(name, peer string, ns int) error {
@@ -222,7 +196,7 @@ func (l *diffLab) listen(t testing.TB, specs []socketSpec) (closeAll func()) {
 					continue // taken by another of them
 				}
 				closers = append(closers, func() { x.Close() })
-				go greet(x, func(net.Conn) string { return name })
+				go greet(x, name)
 				continue
 			}
 			x, err := cfg.ListenPacket(ctx, network, at)
@@ -296,6 +270,7 @@ type probe struct {
 // send sends all probes at once and waits for answers, at most for patience.
 func (l *diffLab) send(t testing.TB, probes []*probe, patience time.Duration) {
 	l.client.MustDo(t, func(ctx context.Context) error {
+		l.forget(probes)
 		for _, p := range probes {
 			p.start()
 		}
@@ -304,7 +279,10 @@ func (l *diffLab) send(t testing.TB, probes []*probe, patience time.Duration) {
 			l.poll(probes)
 		}
 		for _, p := range probes {
-			if p.got == "" {
+			switch {
+			case p.got == "" && p.state == 1:
+				p.got = "connected" // later packets go another way
+			case p.got == "":
 				p.got = "silence"
 			}
 			_ = unix.SetsockoptLinger(p.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
@@ -352,12 +330,24 @@ func (p *probe) start() {
 	}
 }
 
-// settle looks who got UDP packets; it says whether all is known.
+func (l *diffLab) forget(probes []*probe) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range probes {
+		delete(l.seen, p.number)
+		delete(l.came, arrival{uint8(p.Proto), p.SPort})
+	}
+}
+
+// settle looks what arrived where; it says whether all is known.
 func (l *diffLab) settle(probes []*probe) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := true
 	for _, p := range probes {
+		if came := l.came[arrival{uint8(p.Proto), p.SPort}]; came != "" {
+			p.got = came
+		}
 		if p.got == "" && p.Proto == host.UDP {
 			p.got = l.seen[p.number]
 		}
@@ -400,6 +390,7 @@ func (p *probe) ready() {
 		b := make([]byte, 128)
 		n, err := unix.Read(p.fd, b)
 		switch {
+		case n > 0 && string(b[:n]) == "backend\n": // the backend's arrivals say which
 		case n > 0:
 			p.got = strings.TrimSpace(string(b[:n]))
 		case err == unix.ECONNRESET || err == unix.ECONNREFUSED:

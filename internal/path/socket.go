@@ -77,6 +77,9 @@ func (k *walker) deliver(s state) {
 	at := destination{s.dst, s.dport}
 	i, doubt := k.listener(&s, at)
 	switch {
+	case i < 0 && k.mute(&s):
+		k.nobody(s, Dropped, "dropped: nothing listens on "+netip.AddrPortFrom(at.addr, at.port).String()+
+			", and this host cannot refuse in the name of an address that is not its own")
 	case i < 0:
 		k.nobody(s, Refused, "refused: nothing listens on "+netip.AddrPortFrom(at.addr, at.port).String())
 	case doubt:
@@ -87,3 +90,15 @@ func (k *walker) deliver(s state) {
 		k.answered(s, &k.world.Space.Listeners[i])
 	}
 }
+
+// mute says that a refusal cannot be sent: its source would be an IPv4 address
+// that this host does not have (__ip_route_output_key_hash).
+func (k *walker) mute(s *state) bool {
+	if !s.dst.Is4() || k.world.Routes == nil {
+		return false
+	}
+	kind, known := k.world.Routes.TypeOf(s.dst)
+	return known && kind != typeLocal
+}
+
+const typeLocal = 2 // RTN_LOCAL
