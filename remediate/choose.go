@@ -107,19 +107,19 @@ func (c *chooser) reachable(r *host.Redirect) bool {
 	case r.Ref == nil:
 		return c.leave(r, noObject(r))
 	case !c.permitted(r):
-		return c.leave(r, fmt.Sprintf("--include %s ends it as well", includeFor(r.Mechanism)))
-	case !c.mayTouch(r.Ref.Backend):
-		return c.leave(r, "it is no rule: --include "+kindOf(r.Ref.Backend)+" ends it as well")
+		return c.leave(r, fmt.Sprintf("--include %s ends it as well", includeFor(r)))
+	case !c.mayTouch(r):
+		return c.leave(r, "it is no rule: --include "+kindOf(r)+" ends it as well")
 	case !c.backends[r.Ref.Backend]:
 		return c.leave(r, "nothing here can change "+r.Ref.Backend)
 	}
 	return true
 }
 
-// includeFor is the kind of --include that a mechanism needs; "" for rules and
-// flows, which need none.
-func includeFor(mechanism string) string {
-	switch mechanism {
+// includeFor is the kind of --include that a row's mechanism needs; "" for
+// rules and flows, which need none.
+func includeFor(r *host.Redirect) string {
+	switch r.Mechanism {
 	case "route", "neighbour":
 		return "routes"
 	case "tc", "bpf":
@@ -127,31 +127,40 @@ func includeFor(mechanism string) string {
 	case "saved":
 		return "saved"
 	case "relay", "socket":
-		return "processes"
+		return ofProcess(r)
 	}
 	return ""
 }
 
+// ofProcess tells a process that is stopped with its container from others.
+func ofProcess(r *host.Redirect) string {
+	if r.Process != nil && r.Process.Container != "" {
+		return "containers"
+	}
+	return "processes"
+}
+
 func (c *chooser) permitted(r *host.Redirect) bool {
-	kind := includeFor(r.Mechanism)
+	kind := includeFor(r)
 	return kind == "" || c.includes(kind)
 }
 
 // mayTouch says whether the user let remediation go beyond rules for it.
-func (c *chooser) mayTouch(backend string) bool {
-	kind := kindOf(backend)
+func (c *chooser) mayTouch(r *host.Redirect) bool {
+	kind := kindOf(r)
 	return kind == "" || c.includes(kind)
 }
 
-// kindOf is the --include kind of a backend; "" for those that need none.
-func kindOf(backend string) string {
-	switch backend {
+// kindOf is the --include kind of the backend that ends a row; "" for those
+// that need none.
+func kindOf(r *host.Redirect) string {
+	switch r.Ref.Backend {
 	case "rtnetlink":
 		return "routes"
 	case "tc", "bpf":
 		return "bpf"
 	case "process":
-		return "processes"
+		return ofProcess(r)
 	}
 	return ""
 }

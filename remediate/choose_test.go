@@ -31,6 +31,8 @@ func TestChoose(t *testing.T) {
 	elsewhere.Netns = "blue"
 	route := host.Redirect{ID: "r", Mechanism: "route", Verdict: host.Violation, State: host.Active, Advice: "ip route del", Ref: &host.Ref{Backend: "nf_tables", Fingerprint: "r"}}
 	relay := host.Redirect{ID: "p", Mechanism: "relay", Verdict: host.Violation, State: host.Active, Advice: "stop socat"}
+	boxed := relay
+	boxed.ID, boxed.Process, boxed.Ref = "b", &host.Process{Container: "0123456789ab"}, &host.Ref{Backend: "process", Fingerprint: "b"}
 	masquerade := in(judged(rule("m", "m"), host.Info), host.Inactive)
 	masquerade.Info = true
 	for _, c := range []struct {
@@ -40,6 +42,8 @@ func TestChoose(t *testing.T) {
 		want string // id=rule or id=set:key
 		left string // id: part of why
 	}{
+		{"a container's process is no process", []host.Redirect{boxed}, Options{Include: []string{"processes"}}, "", "b: --include containers"},
+		{"a container included", []host.Redirect{boxed}, Options{Include: []string{"containers"}}, "b=rule", ""},
 		{"a rule", []host.Redirect{rule("a", "a")}, Options{}, "a=rule", ""},
 		{"allowed, unreviewed and info stay", []host.Redirect{judged(rule("a", "a"), host.Allowed), judged(rule("b", "b"), host.Unreviewed), judged(rule("c", "c"), host.Info)}, Options{}, "", ""},
 		{"all elements: the rule", []host.Redirect{element(rule("a", "a"), "m", "1", false), element(rule("b", "a"), "m", "2", false)}, Options{}, "a=rule b=rule", ""},
@@ -69,7 +73,7 @@ func TestChoose(t *testing.T) {
 		{"no editor", []host.Redirect{row("a", "x_tables", nat, "a", 1)}, Options{}, "", "a: x_tables"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ch := chooser{o: c.o, scope: map[string]bool{"": true}, backends: map[string]bool{"nf_tables": true}}
+			ch := chooser{o: c.o, scope: map[string]bool{"": true}, backends: map[string]bool{"nf_tables": true, "process": true}}
 			got, err := ch.choose(c.rows)
 			if err != nil {
 				t.Fatal(err)

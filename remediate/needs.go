@@ -10,7 +10,7 @@ import (
 // for rules, elements and flows that act.
 func Needs(r *host.Redirect) []string {
 	var kinds []string
-	for _, kind := range []string{includeFor(r.Mechanism), needOf(r)} {
+	for _, kind := range []string{includeFor(r), needOf(r)} {
 		if kind != "" && !slices.Contains(kinds, kind) {
 			kinds = append(kinds, kind)
 		}
@@ -25,5 +25,5 @@ func needOf(r *host.Redirect) string {
 	if r.Ref == nil {
 		return ""
 	}
-	return kindOf(r.Ref.Backend)
+	return kindOf(r)
 }

@@ -1,26 +1,20 @@
 package edit
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/natwarden/natwarden/internal/change"
 	"github.com/natwarden/natwarden/internal/proc"
 )
 
-const (
-	patience = 3 * time.Second  // between SIGTERM and SIGKILL
-	unitTime = 90 * time.Second // systemd's own default for stopping
-)
+// patience is what a process has between SIGTERM and SIGKILL.
+const patience = 3 * time.Second
 
 // endAll ends processes by their fingerprints: first all are asked, loops
 // before what they start, then those that remain are killed.
@@ -65,7 +59,7 @@ type held struct{ pid, fd int }
 func hold(print string) (*held, error) {
 	number, _, _ := strings.Cut(print, " ")
 	pid, err := strconv.Atoi(number)
-	if err != nil || pid <= 1 {
+	if err != nil || pid <= 1 || ancestors()[pid] {
 		return nil, fmt.Errorf("%q names no process that may be ended", print)
 	}
 	fd, err := unix.PidfdOpen(pid, 0)
@@ -99,33 +93,4 @@ func (h *held) wait(ctx context.Context, d time.Duration) bool {
 			return false
 		}
 	}
-}
-
-// systemctl gives the program's path; "" where there is none.
-func systemctl() string {
-	for _, path := range []string{"/usr/bin/systemctl", "/bin/systemctl"} {
-		if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() {
-			return path
-		}
-	}
-	return ""
-}
-
-func runUnit(ctx context.Context, action, unit string) error {
-	program := systemctl()
-	if program == "" {
-		return errors.New("systemctl is not installed")
-	}
-	verb := map[string]string{change.Stop: "stop", change.Start: "start"}[action]
-	if verb == "" || !strings.HasSuffix(unit, ".service") || strings.HasPrefix(unit, "-") {
-		return fmt.Errorf("%q is no unit that natwarden stops or starts", unit)
-	}
-	ctx, done := context.WithTimeout(ctx, unitTime)
-	defer done()
-	cmd := exec.CommandContext(ctx, program, verb, "--", unit)
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("systemctl %s %s: %w: %s", verb, unit, err, bytes.TrimSpace(out))
-	}
-	return nil
 }

@@ -1,32 +1,40 @@
 package edit
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/natwarden/natwarden/internal/proc"
 )
 
+// deepestLoop bounds how many parents may stand between a loop and what it runs.
+const deepestLoop = 4
+
 // groupOf gives the processes that must end together, the named one first: a
-// script without a terminal that starts it again and again, those that hold the
-// same sockets, and its children of the same program.
-func groupOf(ctx context.Context, first proc.Life) ([]proc.Life, error) {
+// script without a terminal that starts it again and again, those of the same
+// program that hold the same listening sockets, and its children of the same program.
+// Those that own names are never among them.
+func groupOf(ctx context.Context, first proc.Life, own map[int]bool) ([]proc.Life, error) {
 	all, err := everybody(ctx)
 	if err != nil {
 		return nil, err
 	}
 	group := []proc.Life{first}
 	add := func(l proc.Life) {
-		if l.PID > 1 && l.PID != os.Getpid() && !slices.ContainsFunc(group, func(g proc.Life) bool { return g.PID == l.PID }) {
+		if endable(l, own) == nil && !slices.ContainsFunc(group, func(g proc.Life) bool { return g.PID == l.PID }) {
 			group = append(group, l)
 		}
 	}
-	if loop, ok := all[first.Parent]; ok && restarts(loop) {
+	for _, loop := range loopsOver(first, all, own) {
 		add(loop)
 		for _, l := range all { // what the loop runs beside it: the other end of a pipe
 			if l.Parent == loop.PID {
@@ -34,7 +42,8 @@ func groupOf(ctx context.Context, first proc.Life) ([]proc.Life, error) {
 			}
 		}
 	}
-	sockets := socketsOf(first.PID)
+	listening := listeningSockets(first.PID)
+	sockets := only(socketsOf(first.PID), listening)
 	for _, l := range all {
 		if l.Exe != first.Exe || l.Exe == "" {
 			continue
@@ -43,8 +52,25 @@ func groupOf(ctx context.Context, first proc.Life) ([]proc.Life, error) {
 			add(l)
 		}
 	}
-	slices.SortStableFunc(group[1:], func(a, b proc.Life) int { return order(a) - order(b) })
+	slices.SortStableFunc(group[1:], func(a, b proc.Life) int { return cmp.Or(order(a)-order(b), a.PID-b.PID) })
 	return group, nil
+}
+
+// loopsOver gives the scripts above a process up to the highest that loops.
+func loopsOver(first proc.Life, all map[int]proc.Life, own map[int]bool) []proc.Life {
+	var above, out []proc.Life
+	for at := first; len(above) < deepestLoop; {
+		parent, ok := all[at.Parent]
+		if !ok || own[parent.PID] || !isScript(parent) {
+			break
+		}
+		above = append(above, parent)
+		if loops(scriptOf(parent.PID)) {
+			out = slices.Clone(above)
+		}
+		at = parent
+	}
+	return out
 }
 
 // order ends loops first, so that they start nothing again.
@@ -55,12 +81,14 @@ func order(l proc.Life) int {
 	return 1
 }
 
-// restarts says whether a process is a script that nobody sits at and that
-// starts things again and again: a shell without a terminal whose script loops.
-func restarts(l proc.Life) bool {
+// restarts says whether a process is a script that starts things again and again.
+func restarts(l proc.Life) bool { return isScript(l) && loops(scriptOf(l.PID)) }
+
+// isScript says whether a process is a shell that nobody sits at.
+func isScript(l proc.Life) bool {
 	switch path.Base(l.Exe) {
 	case "sh", "bash", "dash", "zsh", "ksh", "ash", "busybox", "mksh":
-		return l.TTY == 0 && l.PID > 1 && loops(scriptOf(l.PID))
+		return l.TTY == 0 && l.PID > 1
 	}
 	return false
 }
@@ -103,12 +131,17 @@ func regularFile(pid int, name string) string {
 	if !path.IsAbs(name) {
 		at = fmt.Sprintf("/proc/%d/cwd", pid)
 	}
-	full := path.Join(at, path.Clean("/"+name))
-	st, err := os.Lstat(full)
+	fd, err := unix.Open(path.Join(at, path.Clean("/"+name)), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return ""
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	st, err := f.Stat()
 	if err != nil || !st.Mode().IsRegular() || st.Size() > maxScript {
 		return ""
 	}
-	b, err := os.ReadFile(full)
+	b, err := io.ReadAll(io.LimitReader(f, maxScript))
 	if err != nil {
 		return ""
 	}
@@ -154,4 +187,29 @@ func socketsOf(pid int) []string {
 
 func shares(a, b []string) bool {
 	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
+}
+
+// only leaves what wanted holds.
+func only(links []string, wanted map[string]bool) []string {
+	return slices.DeleteFunc(links, func(s string) bool { return !wanted[s] })
+}
+
+// listeningSockets lists the sockets that answer in the process's network
+// namespace, as /proc/PID/fd names them: TCP in state LISTEN (0A) and UDP
+// (proc_net(5)). Other sockets that two processes share prove no kinship.
+func listeningSockets(pid int) map[string]bool {
+	out := map[string]bool{}
+	for _, name := range []string{"tcp", "tcp6", "udp", "udp6"} {
+		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", pid, name))
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(raw)) {
+			f := strings.Fields(line)
+			if len(f) > 9 && (f[3] == "0A" || strings.HasPrefix(name, "udp")) {
+				out["socket:["+f[9]+"]"] = true
+			}
+		}
+	}
+	return out
 }
