@@ -3,7 +3,6 @@ package tc
 import (
 	"encoding/binary"
 	"fmt"
-	"math/bits"
 
 	"golang.org/x/sys/unix"
 
@@ -191,10 +190,3 @@ const (
 	bpfTag  = 10
 	bpfID   = 11
 )
-
-// prefixBits gives the length of a mask whose ones all stand in front; false
-// for any other.
-func prefixBits(mask uint32) (int, bool) {
-	n := bits.LeadingZeros32(^mask)
-	return n, mask<<n == 0
-}
