@@ -63,8 +63,12 @@ func TestTheTPROXYTrioIsOneRedirect(t *testing.T) {
 	tproxy := host.Effect{Kind: "tproxy", To: []host.Target{{PortLo: 3129, PortHi: 3129}}}
 	byMark := host.Selector{Words: "100: from all fwmark 0x1 lookup 100", Marked: true, Mark: 1, Mask: ^uint32(0)}
 	all := host.Selector{Words: "100: from 192.0.2.9 lookup 100"}
-	held := sets(1, nil)
-	held.Match.Conditions = []string{"socket transparent 1"}
+	held, bound, anyBound := sets(1, nil), sets(1, nil), sets(1, web)
+	held.Match.Conditions = []string{"a local socket answers transparent"}
+	bound.Match.Conditions = []string{"socket transparent 1", "socket wildcard 0"}
+	anyBound.Match.Conditions = []string{"socket transparent 1"}
+	open := sets(1, nil)
+	open.Match.Conditions = []string{"socket transparent 1"}
 	unknown := sets(0, nil)
 	unknown.Assigns[0].Unknown = "it comes from a map"
 	elsewhere := sets(1, web, tproxy)
@@ -81,6 +85,13 @@ func TestTheTPROXYTrioIsOneRedirect(t *testing.T) {
 			"active violation", "active info", "reached", "ip rule 100: from all fwmark 0x1 lookup 100"},
 		"with the rule for sockets that it has": {[]host.Branch{held, sets(1, web, tproxy)}, []host.Selector{byMark}, true,
 			"active violation", "active info", "", "a transparent socket takes them: 0.0.0.0:3129"},
+		"with the rule for sockets that are bound": {[]host.Branch{bound, sets(1, web, tproxy)}, []host.Selector{byMark}, true,
+			"active violation", "active info", "", ""},
+		"with a rule for sockets on any address": {[]host.Branch{open, sets(1, web, tproxy)}, []host.Selector{byMark}, true,
+			"active violation", "active violation", "", ""},
+		"only a rule for sockets that it has":    {[]host.Branch{held}, []host.Selector{byMark}, true, "", "active info", "", ""},
+		"only a rule for sockets on any address": {[]host.Branch{open}, []host.Selector{byMark}, true, "", "active violation", "", ""},
+		"for another port than anybody's":        {[]host.Branch{anyBound}, []host.Selector{byMark}, true, "", "active info", "", ""},
 		"nobody listens": {[]host.Branch{sets(1, web, tproxy)}, []host.Selector{byMark}, false,
 			"inactive info", "inactive info", "no transparent socket", ""},
 		"no route": {[]host.Branch{sets(1, web, tproxy)}, nil, true,

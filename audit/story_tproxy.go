@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/natwarden/natwarden/internal/host"
 )
@@ -143,7 +142,15 @@ func (s *story) localRoute(r *host.Redirect, d *host.Delivery) {
 	}
 	parts, state := []string{}, host.Inactive
 	for _, m := range setters {
+		if l := s.takesAny(m); l != nil {
+			r.Evidence = appendOnce(r.Evidence, fmt.Sprintf("the mark is set by %s for the transparent socket %s, which so takes connections to any address", m, socketAddress(l)))
+			return
+		}
 		t := s.interception(m)
+		if t == nil && asksForSocket(&m.branch.Match) {
+			state, parts = host.Active, appendOnce(parts, "the mark that leads here is only given to packets that a socket has already, by "+m.String())
+			continue
+		}
 		if t == nil {
 			r.Evidence = appendOnce(r.Evidence, "the mark is set by "+m.String())
 			return
@@ -181,12 +188,4 @@ func (s *story) interception(m marker) *host.Redirect {
 		}
 	}
 	return nil
-}
-
-// asksForSocket says whether the match is that a socket has the packet
-// already (xt_socket, nft_socket).
-func asksForSocket(m *host.Match) bool {
-	return slices.ContainsFunc(m.Conditions, func(c string) bool {
-		return strings.HasPrefix(c, "socket ") || strings.HasPrefix(c, "a local socket answers")
-	})
 }
