@@ -33,7 +33,7 @@ func TestMountsOverProc(t *testing.T) {
 		"over a process":      {proc + "30 22 0:9 / /proc/4711 rw,relatime shared:1 - tmpfs none rw\n", []string{"tmpfs is mounted over /proc/4711"}},
 		"over tables":         {proc + "30 22 254:0 /x /proc/net rw - ext4 /dev/vda rw\n", []string{"ext4 is mounted over /proc/net"}},
 		"another file system": {"30 22 0:9 / /proc rw - fuse.x x rw\n", []string{"fuse.x is mounted over /proc"}},
-		"twice":               {proc + proc, []string{"several file systems are mounted over each other at /proc"}},
+		"twice":               {proc + proc, nil},
 		"hidden processes":    {"22 27 0:21 / /proc rw,relatime - proc proc rw,hidepid=invisible\n", []string{"/proc is mounted with hidepid"}},
 		"torn":                {"22 27\n - \n", nil},
 	} {
