@@ -40,7 +40,7 @@ func Run(ctx context.Context, in Input, pol *policy.Policy, now time.Time) (*Rep
 
 // addSpace adds the rows of one namespace.
 func (r *Report) addSpace(space *host.Space, sockets bool) {
-	rows := append(walk.Redirects(space, walk.Options{SocketsRead: sockets}), space.Redirects...)
+	rows := append(walk.Redirects(space, walk.Options{SocketsRead: sockets}), inOrder(space.Redirects)...)
 	owners := owner.NewFinder()
 	joinProcesses(rows, space)
 	joinQueues(rows, space)
