@@ -3,7 +3,10 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // systemPath is where the programs that natwarden runs stand; it never takes
@@ -30,6 +33,27 @@ func scrubEnvironment() error {
 		}
 	}
 	return nil
+}
+
+// startAgain replaces the program by itself where the environment holds what is
+// read before main runs, and so cannot be taken away here: NLDEBUG, with which
+// the netlink library prints every message and panics at those that it does not
+// know, the Go runtime's GODEBUG, and the dynamic linker's LD_*.
+func startAgain() error {
+	environment := os.Environ()
+	clean := slices.DeleteFunc(slices.Clone(environment), func(pair string) bool { return early(pair) })
+	if len(clean) == len(environment) {
+		return nil
+	}
+	if err := unix.Exec("/proc/self/exe", os.Args, clean); err != nil {
+		return fmt.Errorf("starting again without NLDEBUG, GODEBUG and LD_* (is /proc mounted?): %w", err)
+	}
+	return nil
+}
+
+func early(pair string) bool {
+	name, _, _ := strings.Cut(pair, "=")
+	return name == "NLDEBUG" || name == "GODEBUG" || strings.HasPrefix(name, "LD_")
 }
 
 func misleads(name string) bool {

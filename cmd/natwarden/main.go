@@ -24,9 +24,11 @@ func natwarden() int {
 	// A run is short and its answer stays in memory until it is written: most of
 	// what a collection would look at is still in use.
 	debug.SetGCPercent(400)
-	if err := scrubEnvironment(); err != nil {
-		fmt.Fprintln(os.Stderr, "natwarden:", err)
-		return exitError
+	for _, step := range []func() error{startAgain, scrubEnvironment} {
+		if err := step(); err != nil {
+			fmt.Fprintln(os.Stderr, "natwarden:", err)
+			return exitError
+		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
