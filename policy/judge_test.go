@@ -222,6 +222,8 @@ func TestContainmentOfRedirects(t *testing.T) {
 		{`dev: h0`, nil, false},
 		{`dev: h0`, set(func(r *host.Redirect) { r.Rule.Devices = []string{"h0"} }), true},
 		{`dev: h0`, set(func(r *host.Redirect) { r.Rule.Devices = []string{"h0", "h1"} }), false},
+		{`hook: prerouting`, set(func(r *host.Redirect) { r.Rule.Hooks = []string{"prerouting", "output"} }), false},
+		{`hook: [prerouting, output]`, set(func(r *host.Redirect) { r.Rule.Hooks = []string{"prerouting", "output"} }), true},
 		{`file: /etc/nftables.conf`, nil, false},
 		{`file: /etc/nftables.conf`, set(func(r *host.Redirect) { r.File = &host.FileRef{Path: "/etc/nftables.conf"} }), true},
 		{`owner: {kind: docker}`, nil, true},

@@ -55,7 +55,12 @@ func (m *RedirectMatch) inRule(rule *host.RuleRef) bool {
 		return true
 	}
 	return rule != nil && fits(m.writer, rule.Writer) && fits(m.table, rule.Table) && fits(m.chain, rule.Chain) &&
-		fits(m.hook, rule.Hook) && fits(m.comment, rule.Comment) && m.onDevices(rule.Devices)
+		m.onHooks(rule) && fits(m.comment, rule.Comment) && m.onDevices(rule.Devices)
+}
+
+// onHooks: a rule that is reached from several hooks acts at all of them.
+func (m *RedirectMatch) onHooks(rule *host.RuleRef) bool {
+	return fits(m.hook, rule.Hook) && !slices.ContainsFunc(rule.Hooks, func(h string) bool { return !fits(m.hook, h) })
 }
 
 func (m *RedirectMatch) onDevices(devices []string) bool {

@@ -78,6 +78,9 @@ type RuleRef struct {
 	Comment  string     `json:"comment"`
 	Text     string     `json:"text"`
 	Devices  []string   `json:"devices,omitempty"`
+
+	// Hooks are those of all ways to the rule; Hook is that of the first.
+	Hooks []string `json:"-"`
 }
 
 // Ref finds an object of the kernel again. It is filled by whoever read it and

@@ -51,6 +51,34 @@ func (n *node) extent(w way, rule int, b *host.Branch) (extent, bool) {
 	return extent{match: m, ways: []way{w}, after: after}, true
 }
 
+// hooks are those from which a box is reached.
+func hooks(e *extent) []string {
+	var out []string
+	for _, w := range e.ways {
+		if !slices.Contains(out, w.base.Hook) {
+			out = append(out, w.base.Hook)
+		}
+	}
+	return out
+}
+
+// devices are the interfaces at which the base chains of all ways stand; nil
+// where one of them stands at none in particular.
+func devices(e *extent) []string {
+	var out []string
+	for _, w := range e.ways {
+		if len(w.base.Devices) == 0 {
+			return nil
+		}
+		for _, d := range w.base.Devices {
+			if !slices.Contains(out, d) {
+				out = append(out, d)
+			}
+		}
+	}
+	return out
+}
+
 // awaits turns a contradiction with the present entries of an ipset into what
 // waits for others; false where there is none.
 func awaits(m *host.Match) bool {

@@ -88,7 +88,8 @@ func (s *spaceView) effectRows(rows []host.Redirect, g *graph, n *node, rule *ho
 		row.State, row.Why = s.state(g, e, effect)
 		row.Direction = direction(e)
 		hook := e.ways[0].base
-		row.Rule.Hook, row.Rule.Priority, row.Rule.Devices = hook.Hook, hook.Priority, hook.Devices
+		row.Rule.Hook, row.Rule.Priority = hook.Hook, hook.Priority
+		row.Rule.Hooks, row.Rule.Devices = hooks(e), devices(e)
 		row.Rule.Paths = paths(e)
 		row.Info = row.Info || effect.Kind == "netmap" && mapsSource(e)
 		rows = append(rows, s.finish(row))

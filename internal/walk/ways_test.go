@@ -158,3 +158,27 @@ func TestAnEntryThatFitsMayCome(t *testing.T) {
 		t.Errorf("the row speaks of sources %q, which no packet has", rows[0].Source)
 	}
 }
+
+// A policy that allows a rule at one hook or device does not allow it at another.
+func TestARowNamesAllHooksAndDevices(t *testing.T) {
+	ways := func(bases ...*host.Base) *host.RuleRef {
+		chains := []*host.Chain{chain("x", nil, dnat(host.Match{}))}
+		for i, b := range bases {
+			chains = append(chains, chain(fmt.Sprint("b", i), b, verdict(host.Match{}, host.Jump, "x")))
+		}
+		tt := table(chains...)
+		return Redirects(&host.Space{Tables: []*host.Table{&tt}}, Options{})[0].Rule
+	}
+	r := ways(&host.Base{Hook: "output"}, &host.Base{Hook: "prerouting"})
+	if !slices.Equal(r.Hooks, []string{"prerouting", "output"}) || r.Hook != "prerouting" {
+		t.Errorf("hooks %q, first %s", r.Hooks, r.Hook)
+	}
+	r = ways(&host.Base{Hook: "ingress", Devices: []string{"h0"}}, &host.Base{Hook: "ingress", Devices: []string{"h1", "h0"}})
+	if !slices.Equal(r.Devices, []string{"h0", "h1"}) {
+		t.Errorf("devices %q", r.Devices)
+	}
+	r = ways(&host.Base{Hook: "ingress", Devices: []string{"h0"}}, &host.Base{Hook: "prerouting"})
+	if r.Devices != nil {
+		t.Errorf("devices %q, though one way has none", r.Devices)
+	}
+}
