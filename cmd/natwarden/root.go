@@ -106,7 +106,7 @@ func newRoot(a *app) *cobra.Command {
 		return usage(cmd.CommandPath()+" --help shows the flags", "%w", err)
 	})
 	a.AddFlags(root.PersistentFlags())
-	root.AddCommand(newDemo(a), newAudit(a), newPolicy(a), newRemediate(a), newVerify(a), newRollback(a), newRecover(a),
+	root.AddCommand(newDemo(a), newAudit(a), newExplain(a), newPolicy(a), newRemediate(a), newVerify(a), newRollback(a), newRecover(a),
 		newSnapshot(a), newVersion(a), newCompletion(a))
 	return root
 }

@@ -61,12 +61,13 @@ func (interfaces) Read(ctx context.Context, into *host.Space) (host.Reading, err
 }
 
 // nfTables reads nf_tables: native rules, iptables-nft, ebtables-nft.
-type nfTables struct{}
+// texts asks for the text of every rule.
+type nfTables struct{ texts bool }
 
 func (nfTables) Name() string  { return "nf_tables" }
 func (nfTables) Group() string { return groupRules }
 
-func (nfTables) Read(ctx context.Context, into *host.Space) (host.Reading, error) {
+func (n nfTables) Read(ctx context.Context, into *host.Space) (host.Reading, error) {
 	dump, err := nft.Read(ctx, nft.Options{})
 	if err != nil {
 		return host.Reading{}, err
@@ -79,7 +80,7 @@ func (nfTables) Read(ctx context.Context, into *host.Space) (host.Reading, error
 	if err != nil {
 		blind = append(blind, host.Blind{Source: "nf_tables", What: "names of interfaces", Why: err.Error()})
 	}
-	decoded := nft.Decode(dump, nft.Env{Sets: env.Sets, Ifname: names, Now: env.Now})
+	decoded := nft.Decode(dump, nft.Env{Sets: env.Sets, Ifname: names, Now: env.Now, Listing: n.texts})
 	into.Generation = dump.Generation
 	if dump.UsesConntrack() {
 		into.NoteTracking()
@@ -132,12 +133,13 @@ func interfaceNames(ctx context.Context) (func(uint32) string, error) {
 }
 
 // xTables reads the tables of iptables-legacy and ip6tables-legacy.
-type xTables struct{}
+// texts asks for the text of every rule.
+type xTables struct{ texts bool }
 
 func (xTables) Name() string  { return xtables.Source }
 func (xTables) Group() string { return groupRules }
 
-func (xTables) Read(ctx context.Context, into *host.Space) (host.Reading, error) {
+func (x xTables) Read(ctx context.Context, into *host.Space) (host.Reading, error) {
 	dump, err := xtables.Read(ctx)
 	if err != nil {
 		return host.Reading{}, err
@@ -148,6 +150,7 @@ func (xTables) Read(ctx context.Context, into *host.Space) (host.Reading, error)
 		return reading, nil
 	}
 	env, blind := ruleWorld(ctx)
+	env.Texts = x.texts
 	tables, undecoded := xtables.Decode(dump, env) // names the dump's own blind spots as well
 	into.AddTables(tables...)
 	if dump.UsesConntrack() {

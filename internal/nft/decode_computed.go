@@ -122,7 +122,7 @@ func (m *machine) expectOriginal(s *state, v *value, t test, words string) bool 
 		size = 16
 	}
 	a := m.scratchAnswer(k.dim)
-	if !known || !a.add(m, piece{k.dim, 0, 0, size, size}, v, t) {
+	if !known || !a.add(m, piece{k.dim, 0, 0, min(len(t.lo), size), size}, v, t) {
 		return false
 	}
 	test := host.Test{Words: words, Field: k.field, NeedsFlow: true}
@@ -164,6 +164,9 @@ func (m *machine) expectSet(s *state, l look, v *value) bool {
 func (m *machine) expectSpans(s *state, v *value, tests []test, not bool, words string) {
 	field := v.field4()
 	out := host.Test{Words: words, Field: field, Mask: v.bits(), Not: not}
+	if field == host.FieldCTState {
+		out.Mask &= 0xffff // above are states that nf_tables does not have
+	}
 	out.NeedsFlow = v.place == fromCT && v.kind == loaded && v.key != ctState
 	for _, t := range tests {
 		span, ok := v.span(t)

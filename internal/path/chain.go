@@ -167,8 +167,8 @@ func (r *run) verdict(rule *host.Rule, b *host.Branch, s state, e *ends, depth i
 func (r *run) drop(rule *host.Rule, b *host.Branch, s state) {
 	for _, a := range b.Assigns {
 		if a.Field == host.FieldReject {
-			s.note(r.step(rule, "rejected"))
-			r.nobody(s, Refused, "rejected by "+r.ruleText(rule))
+			s.note(r.step(rule, "refused"))
+			r.nobody(s, Refused, "refused by "+r.ruleText(rule))
 			return
 		}
 	}

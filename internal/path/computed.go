@@ -98,7 +98,7 @@ func (a *asking) number(t *host.Test) (n uint32, known bool) {
 	case host.FieldCTMark:
 		return a.s.ct.n, !a.s.ct.unknown
 	case host.FieldCTState:
-		return a.ctState(t), t.Mask&host.StateSNAT == 0
+		return a.ctState(), t.Mask&host.StateSNAT == 0 || !a.s.fromDone
 	case host.FieldCTStatus:
 		if a.s.changed {
 			n = statusDNAT
@@ -124,7 +124,7 @@ const (
 	typeMulticast = 5 // RTN_MULTICAST
 )
 
-func (a *asking) ctState(*host.Test) uint32 {
+func (a *asking) ctState() uint32 {
 	switch a.s.flow {
 	case newFlow:
 		if a.s.changed {

@@ -118,8 +118,21 @@ func mayBeFirst(chains []*base, b *base) bool {
 	return true
 }
 
-// maxTogether bounds the chains of one priority whose orders are all tried.
-const maxTogether = 4
+// maxOrders bounds the orders of chains of one priority that are all tried.
+const maxOrders = 120
+
+// countOrders is how many orders(chains) gives, or more than maxOrders.
+func countOrders(chains []*base) int {
+	of := map[*host.Table]int{}
+	n := 1
+	for i, b := range chains {
+		of[b.table]++
+		if n = n * (i + 1) / of[b.table]; n > maxOrders {
+			return n
+		}
+	}
+	return n
+}
 
 func orderWords(order []*base) string {
 	names := make([]string, 0, len(order))

@@ -51,6 +51,9 @@ func socketText(l *host.Listener) string {
 
 // elsewhere tells of what else than rules may take the packet before them.
 func (k *walker) elsewhere(s state) {
+	for _, name := range k.world.Unread {
+		k.unknown(s.guessing(name+" takes it"), name+" could not be read")
+	}
 	for i := range k.world.Space.Redirects {
 		r := &k.world.Space.Redirects[i]
 		before := r.Mechanism == "tc" || r.Mechanism == "bpf" || r.Mechanism == "ipvs"

@@ -66,6 +66,9 @@ type World struct {
 	Routes host.Router
 	// Sockets is true where all listeners were read.
 	Sockets bool
+	// Unread are the sources that could not be read and may take the packet: with
+	// one no answer is certain.
+	Unread []string
 }
 
 // Follow says what becomes of a packet.

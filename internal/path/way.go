@@ -1,6 +1,8 @@
 package path
 
 import (
+	"net/netip"
+
 	"github.com/natwarden/natwarden/internal/host"
 )
 
@@ -109,7 +111,14 @@ func (k *walker) ask(s *state) host.Route {
 		return host.Route{Why: "it depends on the packet's mark"}
 	}
 	q := host.RouteQuery{Dst: s.dst, Src: s.src, In: s.in, Mark: s.packet.n, Proto: k.packet.Proto, SPort: s.sport, DPort: s.dport}
-	if !q.Src.IsValid() {
+	switch {
+	case s.inAny: // what is asked then is whether the address is this host's
+		q.Src = netip.Addr{}
+		if r := k.world.Routes.Route(q); r.Kind == host.RouteLocal {
+			return r
+		}
+		return host.Route{Why: "the interface on which it arrives is not known"}
+	case !q.Src.IsValid():
 		q.Src = k.packet.Via
 	}
 	return k.world.Routes.Route(q)
@@ -172,10 +181,12 @@ func (k *walker) reroutes() bool {
 	return false
 }
 
-// looped is what comes back in by the loopback interface.
+// looped is what comes back in by the loopback interface. Its translations
+// were decided when it left (nf_nat registers at every hook at once).
 func (k *walker) looped(ways []state) {
 	for i := range ways {
 		ways[i].in, ways[i].out, ways[i].inAny = "lo", "", false
+		ways[i].toDone, ways[i].fromDone = true, true
 	}
 	for _, s := range k.hook("prerouting", ways) {
 		for _, s := range k.hook("input", []state{s}) {
@@ -272,7 +283,7 @@ func (k *walker) deviceChain(b *base, ways []state) []state {
 
 // together runs chains of one priority, in every order in which they may run.
 func (k *walker) together(chains []*base, ways []state, do func(*base, []state) []state) []state {
-	if len(chains) > maxTogether {
+	if countOrders(chains) > maxOrders {
 		k.giveUp(ways, "too many chains of equal priority")
 		return nil
 	}

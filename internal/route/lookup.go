@@ -251,3 +251,13 @@ func (r *Router) First(iface string, like netip.Addr) netip.Addr {
 	}
 	return netip.Addr{}
 }
+
+// Holder is the interface, other than the loopback, that holds an address; "" for none.
+func (r *Router) Holder(a netip.Addr) string {
+	for _, own := range r.view.addresses {
+		if name := r.view.ifname(own.ifindex); own.prefix.Addr() == a && name != "lo" {
+			return name
+		}
+	}
+	return ""
+}
