@@ -18,6 +18,7 @@ const (
 	setHandle   = 16 // NFTA_SET_HANDLE
 	hookDevs    = 4  // NFTA_HOOK_DEVS
 	deviceName  = 1  // NFTA_DEVICE_NAME
+	devicePre   = 2  // NFTA_DEVICE_PREFIX (Linux 6.18): every name that begins so
 )
 
 // ParseTable reads the attributes of an NFT_MSG_NEWTABLE.
@@ -70,8 +71,11 @@ func parseHook(attrs []byte) (*Hook, error) {
 	h := &Hook{}
 	var torn error
 	addDevice := func(typ uint16, data []byte) {
-		if typ == deviceName {
+		switch typ {
+		case deviceName:
 			h.Devices = append(h.Devices, Text(data))
+		case devicePre:
+			h.Devices = append(h.Devices, Text(data)+"*")
 		}
 	}
 	err := Walk(attrs, func(typ uint16, data []byte) {
