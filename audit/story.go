@@ -42,10 +42,13 @@ func tellStory(rows []host.Redirect, space *host.Space) {
 	}
 	for i := range rows {
 		r := &rows[i]
-		if r.Mechanism != "rule" || r.Info {
+		if r.Mechanism != "rule" && r.Mechanism != "ipvs" || r.Info {
 			continue
 		}
 		s.nameMarkers(r)
+		if r.Mechanism == "ipvs" {
+			continue
+		}
 		if r.Kind == "tproxy" {
 			s.deliver(r)
 		}

@@ -9,8 +9,10 @@ import (
 	"github.com/natwarden/natwarden/internal/flow"
 	"github.com/natwarden/natwarden/internal/host"
 	"github.com/natwarden/natwarden/internal/ipset"
+	"github.com/natwarden/natwarden/internal/ipvs"
 	"github.com/natwarden/natwarden/internal/netns"
 	"github.com/natwarden/natwarden/internal/nft"
+	"github.com/natwarden/natwarden/internal/present"
 	"github.com/natwarden/natwarden/internal/relay"
 	"github.com/natwarden/natwarden/internal/route"
 	"github.com/natwarden/natwarden/internal/sock"
@@ -23,7 +25,8 @@ import (
 // sources are all that can be looked at, in the order of the report.
 func sources() []audit.Source {
 	programs := bpf.NewCatalog()
-	return []audit.Source{interfaces{}, nfTables{}, xTables{}, sockets{}, route.Source{}, relay.Source{}, flow.Source{Rules: rulesOf}, tc.Source{Programs: programs}, bpf.Source{Programs: programs}}
+	return []audit.Source{interfaces{}, nfTables{}, xTables{}, sockets{}, route.Source{}, relay.Source{}, flow.Source{Rules: rulesOf}, tc.Source{Programs: programs}, bpf.Source{Programs: programs},
+		ipvs.Source{}, present.Source{}}
 }
 
 // rulesOf are the redirects that the rules of a space make.
@@ -40,11 +43,13 @@ const (
 	groupRelays  = "relays"
 	groupFlows   = "flows"
 	groupBPF     = "bpf"
+	groupIPVS    = "ipvs"
+	groupPresent = "present"
 )
 
 // sourceGroups are the names that --sources takes.
 func sourceGroups() []string {
-	return []string{groupRules, groupSockets, groupRoutes, groupRelays, groupFlows, groupBPF}
+	return []string{groupRules, groupSockets, groupRoutes, groupRelays, groupFlows, groupBPF, groupIPVS, groupPresent}
 }
 
 // interfaces reads the namespace's interfaces and addresses, by which it is

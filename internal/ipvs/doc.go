@@ -1,0 +1,9 @@
+// Package ipvs reads the kernel's load balancer (IP Virtual Server): services,
+// by address or by packet mark, and where each of them leads. It asks nothing
+// where ip_vs is not loaded, so that no audit loads it.
+//
+// Files: read.go asks by generic netlink, decode.go takes the answers apart,
+// proc.go reads /proc/net/ip_vs to compare, rows.go makes rows of the report.
+//
+// It reads and never changes. natwarden is a program, not a library.
+package ipvs
