@@ -34,6 +34,7 @@ type live struct {
 
 func newLive(t *testing.T, needs ...string) *live {
 	t.Helper()
+	t.Parallel() // they wait more than they work
 	l := &live{t, labtest.New(t, append(needs, "ip")...), t.TempDir()}
 	for _, line := range []string{"link set lo up", "addr add " + hostAddr + "/32 dev lo", "addr add " + backendAddr + "/32 dev lo", "addr add fd77::2/128 dev lo"} {
 		l.space.MustRun(t, "", append([]string{"ip"}, strings.Fields(line)...)...)
@@ -193,7 +194,7 @@ func TestRealRelays(t *testing.T) {
 		"socat to a script":  {"socat TCP-LISTEN:80,fork EXEC:/opt/x", nil, 80, "forwarder tcp 80  by socat unknown"},
 		"haproxy": {"haproxy -db -f h.cfg -f more", map[string]string{"h.cfg": "defaults\n mode tcp\n timeout connect 2s\n timeout client 2s\n timeout server 2s\nfrontend f\n bind :80-81\n use_backend b if TRUE\n",
 			"more/b.cfg": "backend b\n server x 10.77.2.2:8080\n"}, 81, "proxy tcp 81 10.77.2.2:8080 by haproxy"},
-		"haproxy in a jail": {"haproxy -db -f h.cfg", map[string]string{"h.cfg": "global\n chroot /var/empty\n user nobody\ndefaults\n mode tcp\n timeout connect 2s\n timeout client 2s\n timeout server 2s\nlisten f\n bind :80\n server x 10.77.2.2:8080\n"},
+		"haproxy in a jail": {"haproxy -db -f h.cfg", map[string]string{"jail/x": "", "h.cfg": "global\n chroot DIR/jail\n user nobody\ndefaults\n mode tcp\n timeout connect 2s\n timeout client 2s\n timeout server 2s\nlisten f\n bind :80\n server x 10.77.2.2:8080\n"},
 			80, "proxy tcp 80 10.77.2.2:8080 by haproxy"},
 		"haproxy's statistics": {"haproxy -db -f h.cfg", map[string]string{"h.cfg": "defaults\n mode http\n timeout connect 2s\n timeout client 2s\n timeout server 2s\nfrontend s\n bind :80\n stats enable\n"}, 80, ""},
 		"nginx": {"nginx -c n.conf -p DIR", map[string]string{"n.conf": "daemon off; pid DIR/pid; error_log DIR/err; events {} http { access_log off; client_body_temp_path DIR/a; proxy_temp_path DIR/b; fastcgi_temp_path DIR/c; uwsgi_temp_path DIR/d; scgi_temp_path DIR/e; include sites/*; }",

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,10 +47,33 @@ func (p *program) readFile(name string) ([]byte, error) {
 // lacks is looked for in the root of its mount namespace.
 func (p *program) open(name string, flags uint64) (*os.File, error) {
 	f, err := p.openBelow(p.proc("root"), name, flags)
-	if errors.Is(err, unix.ENOENT) && p.leftRoot() {
+	if !errors.Is(err, unix.ENOENT) {
+		return f, err
+	}
+	if began := p.environment("PWD"); !path.IsAbs(name) && path.IsAbs(began) { // it has left the folder that it was started in
+		name = path.Join(began, name)
+		if f, err := p.openBelow(p.proc("root"), name, flags); !errors.Is(err, unix.ENOENT) {
+			return f, err
+		}
+	}
+	if p.leftRoot() {
 		return p.openBelow("/", name, flags)
 	}
-	return f, err
+	return nil, err
+}
+
+// environment gives a variable that the process was started with.
+func (p *program) environment(name string) string {
+	raw, err := os.ReadFile(p.proc("environ"))
+	if err != nil {
+		return ""
+	}
+	for _, pair := range strings.SplitN(string(raw), "\x00", mostVariables) {
+		if value, ok := strings.CutPrefix(pair, name+"="); ok {
+			return value
+		}
+	}
+	return ""
 }
 
 // leftRoot says whether the process shares this one's mount namespace with
