@@ -62,12 +62,18 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// plan makes the plan, again where the host changes meanwhile.
-func (r *run) plan(ctx context.Context) (err error) {
+// plan makes the plan, again where the host changes meanwhile. Where none can
+// be made the one before stands, to be told.
+func (r *run) plan(ctx context.Context) error {
+	var made *plan
+	var err error
 	for range tries {
-		if r.planned, err = makePlan(ctx, r.rows, r.spaces, r.editors, r.o); !errors.Is(err, change.ErrStale) {
-			return err
+		if made, err = makePlan(ctx, r.rows, r.spaces, r.editors, r.o); !errors.Is(err, change.ErrStale) {
+			break
 		}
+	}
+	if err == nil {
+		r.planned = made
 	}
 	return err
 }

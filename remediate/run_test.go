@@ -211,6 +211,17 @@ func TestStale(t *testing.T) {
 		wantResult(t, r, err, Refused, 7)
 		wantPlaces(t, nft, nat, "a", "c", "d")
 	})
+	t.Run("the rule goes between plan and look", func(t *testing.T) {
+		nft, legacy, rows := web()
+		nft.onWorld = func(n int) {
+			if n == 2 {
+				nft.places[nat] = []string{"a", "c", "d"}
+			}
+		}
+		r, err := Run(context.Background(), rows, nil, here(), []change.Editor{nft, legacy}, options(t))
+		wantResult(t, r, err, Refused, 7)
+		wantPlaces(t, nft, nat, "a", "c", "d")
+	})
 	t.Run("always between look and edit", func(t *testing.T) {
 		nft, legacy, rows := web()
 		nft.staleTimes = 99
