@@ -19,8 +19,15 @@ import (
 
 func main() { os.Exit(natwarden()) }
 
-// natwarden runs the program and gives its exit code.
-func natwarden() int {
+// natwarden runs the program and gives its exit code. Go ends with 2 where a
+// program panics, which would tell a script of violations, or that a change is done.
+func natwarden() (code int) {
+	defer func() {
+		if p := recover(); p != nil {
+			fmt.Fprintf(os.Stderr, "natwarden: a defect of natwarden, please report it: %v\n%s", p, debug.Stack())
+			code = exitError
+		}
+	}()
 	// A run is short and its answer stays in memory until it is written: most of
 	// what a collection would look at is still in use.
 	debug.SetGCPercent(400)

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -69,7 +71,9 @@ func (h Handle) ID() (ID, error) {
 // a goroutine that ends while locked takes its thread with it, so no thread can
 // ever be left in a foreign namespace. Netlink sockets opened and children
 // started by work, in its own goroutine, belong to the namespace.
-// It returns when work has returned; work itself must obey ctx.
+// It returns when work has returned; work itself must obey ctx. A panic of work is
+// an error: what makes one source stumble over a hostile namespace must neither
+// end the report of all others nor a change half way.
 func (h Handle) Do(ctx context.Context, work func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -77,6 +81,11 @@ func (h Handle) Do(ctx context.Context, work func(context.Context) error) error 
 	done := make(chan error, 1)
 	go func() {
 		defer close(done)
+		defer func() {
+			if p := recover(); p != nil {
+				done <- fmt.Errorf("working in network namespace %s: a defect of natwarden, please report it: %v, at %s", h.Path(), p, stumbled())
+			}
+		}()
 		runtime.LockOSThread() // never unlocked: see above
 		if err := unix.Setns(h.Fd(), unix.CLONE_NEWNET); err != nil {
 			done <- fmt.Errorf("entering network namespace %s: %w", h.Path(), err)
@@ -89,4 +98,17 @@ func (h Handle) Do(ctx context.Context, work func(context.Context) error) error 
 		return fmt.Errorf("working in network namespace %s: the work ended without returning", h.Path())
 	}
 	return err
+}
+
+// stumbled names the place of a panic, asked from where it is recovered: the first
+// function above that is not of the runtime.
+func stumbled() string {
+	callers := make([]uintptr, 16)
+	frames := runtime.CallersFrames(callers[:runtime.Callers(3, callers)]) // 3: without Callers, this and the deferred function
+	for {
+		frame, more := frames.Next()
+		if !strings.HasPrefix(frame.Function, "runtime.") || !more {
+			return fmt.Sprintf("%s (%s:%d)", frame.Function, filepath.Base(frame.File), frame.Line)
+		}
+	}
 }
