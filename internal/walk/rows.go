@@ -69,7 +69,11 @@ func (s *spaceView) chainRows(rows []host.Redirect, g *graph, n *node) []host.Re
 			}
 			extents := n.extents(i, branch)
 			for e := range branch.Effects {
+				first := len(rows)
 				rows = s.effectRows(rows, g, n, rule, branch, &branch.Effects[e], extents)
+				if branch.Effects[e].Kind == "dup" {
+					n.judgeCopies(rows[first:], i, branch)
+				}
 			}
 		}
 	}

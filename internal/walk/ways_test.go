@@ -182,3 +182,35 @@ func TestARowNamesAllHooksAndDevices(t *testing.T) {
 		t.Errorf("devices %q, though one way has none", r.Devices)
 	}
 }
+
+// A copy is information, unless the packet itself goes no further.
+func TestACopyWhoseOriginalIsDroppedRedirects(t *testing.T) {
+	web := host.Match{Protos: host.ProtosOf(host.TCP), Ports: host.PortsOf(80, 80)}
+	ssh := host.Match{Protos: host.ProtosOf(host.TCP), Ports: host.PortsOf(22, 22)}
+	tcp := host.Match{Protos: host.ProtosOf(host.TCP)}
+	copies := func(v host.Verdict) *host.Rule {
+		r := effect(web, host.Effect{Kind: "dup"})
+		r.Branches[0].Verdict = v
+		return r
+	}
+	for name, tt := range map[string]struct {
+		rules []*host.Rule
+		info  bool
+	}{
+		"goes on":                          {[]*host.Rule{copies(host.Continue)}, true},
+		"is dropped by the rule":           {[]*host.Rule{copies(host.Drop)}, false},
+		"is dropped by the next":           {[]*host.Rule{copies(host.Continue), verdict(web, host.Drop, "")}, false},
+		"is dropped behind other verdicts": {[]*host.Rule{copies(host.Continue), verdict(ssh, host.Accept, ""), verdict(tcp, host.Drop, "")}, false},
+		"may be accepted before":           {[]*host.Rule{copies(host.Continue), verdict(tcp, host.Accept, ""), verdict(web, host.Drop, "")}, true},
+		"is dropped in part":               {[]*host.Rule{copies(host.Continue), verdict(host.Match{Conditions: []string{"limit"}}, host.Drop, "")}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tt.rules[0].Index = 1
+			tbl := table(chain("in", &host.Base{Hook: "prerouting"}, tt.rules...))
+			rows := Redirects(&host.Space{Tables: []*host.Table{&tbl}}, Options{})
+			if len(rows) != 1 || rows[0].Info != tt.info {
+				t.Errorf("%d rows, info %v (%q)", len(rows), rows[0].Info, rows[0].Why)
+			}
+		})
+	}
+}
