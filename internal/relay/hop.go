@@ -27,6 +27,7 @@ type hop struct {
 	open   bool   // it leads wherever its client asks
 	fed    bool   // it takes only what a redirect hands to it: that redirect is the finding
 	serves bool   // it answers itself on this port: no relay
+	unsure bool   // it opens connections when some come; that it passes on is not seen
 	rest   bool   // it speaks of the listeners that no other hop of the process is for
 }
 

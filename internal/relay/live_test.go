@@ -184,14 +184,15 @@ func TestRealRelays(t *testing.T) {
 		port  uint16
 		want  string
 	}{
-		"socat":              {"socat tcp-l:80,fork,reuseaddr tcp:10.77.2.2:8080", nil, 80, "forwarder tcp 80 10.77.2.2:8080 by socat"},
-		"socat on loopback":  {"socat TCP-LISTEN:80,bind=127.0.0.1,fork TCP:10.77.2.2:8080", nil, 80, "forwarder tcp 80 10.77.2.2:8080 by socat info"},
-		"socat to itself":    {"socat TCP-LISTEN:80,fork TCP:10.77.1.1:8080", nil, 80, "forwarder tcp 80 10.77.1.1:8080 by socat info"},
-		"socat over IPv6":    {"socat TCP6-LISTEN:80,fork,ipv6only=1 TCP6:[fd77::2]:8080", nil, 80, "forwarder tcp 80 [fd77::2]:8080 by socat"},
-		"socat over UDP":     {"socat udp-recvfrom:53,fork udp:10.77.2.2:53", nil, 53, "forwarder udp 53 10.77.2.2:53 by socat"},
-		"socat with a shell": {"socat TCP-LISTEN:80,fork SYSTEM:nc 10.77.2.2 8080", nil, 80, "forwarder tcp 80 10.77.2.2:8080 by socat"},
-		"socat that echoes":  {"socat TCP-LISTEN:80,fork EXEC:/bin/cat", nil, 80, ""},
-		"socat to a script":  {"socat TCP-LISTEN:80,fork EXEC:/opt/x", nil, 80, "forwarder tcp 80  by socat unknown"},
+		"socat":                         {"socat tcp-l:80,fork,reuseaddr tcp:10.77.2.2:8080", nil, 80, "forwarder tcp 80 10.77.2.2:8080 by socat"},
+		"socat on loopback":             {"socat TCP-LISTEN:80,bind=127.0.0.1,fork TCP:10.77.2.2:8080", nil, 80, "forwarder tcp 80 10.77.2.2:8080 by socat info"},
+		"socat to a script on loopback": {"socat TCP-LISTEN:80,bind=127.0.0.1,fork EXEC:/opt/x", nil, 80, "forwarder tcp 80  by socat info"},
+		"socat to itself":               {"socat TCP-LISTEN:80,fork TCP:10.77.1.1:8080", nil, 80, "forwarder tcp 80 10.77.1.1:8080 by socat info"},
+		"socat over IPv6":               {"socat TCP6-LISTEN:80,fork,ipv6only=1 TCP6:[fd77::2]:8080", nil, 80, "forwarder tcp 80 [fd77::2]:8080 by socat"},
+		"socat over UDP":                {"socat udp-recvfrom:53,fork udp:10.77.2.2:53", nil, 53, "forwarder udp 53 10.77.2.2:53 by socat"},
+		"socat with a shell":            {"socat TCP-LISTEN:80,fork SYSTEM:nc 10.77.2.2 8080", nil, 80, "forwarder tcp 80 10.77.2.2:8080 by socat"},
+		"socat that echoes":             {"socat TCP-LISTEN:80,fork EXEC:/bin/cat", nil, 80, ""},
+		"socat to a script":             {"socat TCP-LISTEN:80,fork EXEC:/opt/x", nil, 80, "forwarder tcp 80  by socat unknown"},
 		"haproxy": {"haproxy -db -f h.cfg -f more", map[string]string{"h.cfg": "defaults\n mode tcp\n timeout connect 2s\n timeout client 2s\n timeout server 2s\nfrontend f\n bind :80-81\n use_backend b if TRUE\n",
 			"more/b.cfg": "backend b\n server x 10.77.2.2:8080\n"}, 81, "proxy tcp 81 10.77.2.2:8080 by haproxy"},
 		"haproxy in a jail": {"haproxy -db -f h.cfg", map[string]string{"jail/x": "", "h.cfg": "global\n chroot DIR/jail\n user nobody\ndefaults\n mode tcp\n timeout connect 2s\n timeout client 2s\n timeout server 2s\nlisten f\n bind :80\n server x 10.77.2.2:8080\n"},

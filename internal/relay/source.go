@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -17,7 +18,11 @@ import (
 const source = "relays"
 
 // Source finds relays among the listeners of a space, for the audit.
-type Source struct{}
+type Source struct {
+	// Observe is how long connections are watched besides: a process that opens
+	// one on each accept passes on. 0 does not watch.
+	Observe time.Duration
+}
 
 // Name is the source's name in the report.
 func (Source) Name() string { return source }
@@ -30,7 +35,7 @@ func (Source) Follows() {}
 
 // Read looks at the processes behind every listener of the space.
 func (s Source) Read(ctx context.Context, into *host.Space) (host.Reading, error) {
-	f := finder{space: into, found: map[int]found{}, unix: unixListeners()}
+	f := finder{space: into, found: map[int]found{}, seen: map[rowKey]bool{}, unix: unixListeners()}
 	reading := host.Reading{State: host.Read, Objects: len(into.Listeners)}
 	busy, err := f.connections(ctx)
 	if err != nil {
@@ -41,6 +46,11 @@ func (s Source) Read(ctx context.Context, into *host.Space) (host.Reading, error
 			return reading, fmt.Errorf("looking for relays: %w", err)
 		}
 		f.listener(&into.Listeners[i], busy)
+	}
+	if s.Observe > 0 {
+		if err := f.watch(ctx, s.Observe); err != nil {
+			return reading, err
+		}
 	}
 	f.joinChains(ctx)
 	for i := range f.rows {
@@ -57,6 +67,7 @@ type finder struct {
 	unix      map[string]uint64 // paths of listening unix sockets
 	installed map[string]string // identities of installed programs, read when first asked for
 	rows      []row
+	seen      map[rowKey]bool
 	blind     []host.Blind
 }
 
@@ -79,7 +90,6 @@ type found struct {
 // listener makes the rows of one listener: one for each destination set that
 // one of its processes leads to.
 func (f *finder) listener(l *host.Listener, busy *busy) {
-	var seen []string
 	var failed []host.Blind
 	said := false
 	for i := range l.Processes {
@@ -90,15 +100,26 @@ func (f *finder) listener(l *host.Listener, busy *busy) {
 		}
 		for _, h := range ways {
 			said = said || why == nil
-			if key := fmt.Sprint(h.to, h.open); !slices.Contains(seen, key) {
-				seen = append(seen, key)
-				f.rows = append(f.rows, row{listener: l, process: p, hop: h})
-			}
+			f.add(row{listener: l, process: p, hop: h})
 		}
 	}
-	if !said { // what one process could not say, another of the same socket may have
+	if !said && !onLoopback(l) { // what one process could not say, another of the same socket may have
 		f.blind = append(f.blind, failed...)
 	}
+}
+
+// add keeps a row unless the listener has one that leads to the same.
+func (f *finder) add(w row) {
+	key := rowKey{w.listener, fmt.Sprint(w.to, w.open)}
+	if !f.seen[key] {
+		f.seen[key] = true
+		f.rows = append(f.rows, w)
+	}
+}
+
+type rowKey struct {
+	listener *host.Listener
+	to       string
 }
 
 // ways gives the hops of a process that start at the listener: those of its

@@ -28,11 +28,18 @@ func (f *finder) redirect(w *row) host.Redirect {
 	f.destinations(&r, w)
 	if a, err := netip.ParseAddr(l.Address); err == nil && !a.IsUnspecified() {
 		r.Address, r.Match.Address = a.Unmap().String(), host.AddrRange(a.Unmap(), a.Unmap())
-		r.Info = r.Info || a.Unmap().IsLoopback()
+	}
+	if onLoopback(l) { // it answers nobody outside, wherever it leads
+		r.Info, r.State = true, host.Active
 	}
 	r.Ref = ref(w)
 	r.Advice = advice(w)
 	return r
+}
+
+func onLoopback(l *host.Listener) bool {
+	a, err := netip.ParseAddr(l.Address)
+	return err == nil && a.Unmap().IsLoopback()
 }
 
 // ref finds the process again, by who it is; a socket that systemd holds, by
@@ -63,7 +70,10 @@ func (f *finder) destinations(r *host.Redirect, w *row) {
 		r.Targets = nil // a name is in no set of addresses, and "anywhere" is more than what is named
 	}
 	if len(w.to) == 0 && !w.open {
-		r.State, r.Why = host.Unknown, append(r.Why, "where to could not be found out")
+		r.State, r.Why = host.Unknown, append([]string{"where to could not be found out"}, r.Why...)
+	}
+	if w.unsure {
+		r.State, r.Why = host.Unknown, append(r.Why[:0], "it opens a connection for each one that it accepts; what it passes on is not visible")
 	}
 	if w.open {
 		r.Evidence = append(r.Evidence, "it leads wherever its client asks")
