@@ -145,6 +145,14 @@ func TestAProgramThatMayMarkKeepsTheRouteARedirect(t *testing.T) {
 	}
 }
 
+func TestATcActionThatMarksKeepsTheRouteARedirect(t *testing.T) {
+	byMark := host.Selector{Words: "100:", Marked: true, Mark: 1, Mask: 1}
+	action := fake{name: "tc", reading: host.Reading{State: host.Read}, fill: func(s *host.Space) { s.NoteMarker("tc action skbedit on eth0") }}
+	if row := rowOf(t, run(t, routed(byMark), action), "local-route"); row.State != host.Active || row.Info || !slices.Contains(row.Why, "tc action skbedit on eth0 may set the mark") {
+		t.Errorf("%s, info %v, %q", row.State, row.Info, row.Why)
+	}
+}
+
 func TestMarksAreFoundThroughConnections(t *testing.T) {
 	bit := func(field, from host.Field, mask, value, fromMask uint32) host.Branch {
 		return host.Branch{Assigns: []host.Assign{{Field: field, Mask: mask, Value: value, From: from, FromMask: fromMask}}}

@@ -163,8 +163,12 @@ func (s *story) localRoute(r *host.Redirect, d *host.Delivery) {
 	r.Info, r.State, r.Why = true, state, parts
 }
 
-// program names a program that may mark packets and whose code does not tell.
+// program names what may mark packets besides the rules: a tc action, or a
+// program whose code does not tell.
 func (s *story) program() string {
+	if m := s.space.Marker(); m != "" {
+		return m
+	}
 	for i := range s.rows {
 		if r := &s.rows[i]; (r.Mechanism == "tc" || r.Mechanism == "bpf") && r.State == host.Unknown {
 			return "a program (" + r.Kind + ", see " + r.ID + ")"

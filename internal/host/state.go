@@ -66,6 +66,7 @@ type Space struct {
 	Generation uint32
 
 	tracked bool
+	markers []string
 
 	mu sync.Mutex // sources of one space run side by side
 }

@@ -2,6 +2,7 @@ package route
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -88,5 +89,48 @@ func FuzzDecode(f *testing.F) {
 		_, _ = decodeRule(b)
 		_, _ = decodeNeighbour(b)
 		_, _ = decodeAddress(b)
+	})
+}
+
+func TestDeliveriesSayWhatLeadsToThem(t *testing.T) {
+	space := labtest.New(t, "ip")
+	space.MustRun(t, links+`route add local default dev lo table 77
+rule add pref 100 fwmark 1/3 lookup 77
+rule add pref 101 not fwmark 4 lookup 77
+rule add pref 102 fwmark 0 lookup 77
+rule add pref 103 fwmark 8 iif e0 lookup 77
+route add local 198.51.100.0/24 dev lo table 78
+`, "ip", "-batch", "-")
+	space.MustRun(t, "", "ip", "-6", "route", "add", "local", "2001:db8::/32", "dev", "lo")
+	space.MustDo(t, func(ctx context.Context) error {
+		var into host.Space
+		if _, err := (Source{}).Read(ctx, &into); err != nil {
+			return err
+		}
+		got := map[string]string{}
+		for _, d := range into.Deliveries {
+			var marks []string
+			for _, r := range d.Rules {
+				marks = append(marks, fmt.Sprintf("%v %#x/%#x", r.Marked, r.Mark, r.Mask))
+			}
+			got[d.Route] = fmt.Sprintf("%s always %v %s", d.Family, d.Always, strings.Join(marks, ", "))
+			if !slices.ContainsFunc(into.Redirects, func(r host.Redirect) bool { return r.Ref != nil && r.Ref.Fingerprint == d.Fingerprint }) {
+				t.Errorf("%s has no row", d.Route)
+			}
+		}
+		want := map[string]string{
+			"local default dev lo table 77":          "ip always false true 0x1/0x3, false 0x4/0xffffffff, false 0x0/0xffffffff, true 0x8/0xffffffff",
+			"local 2001:db8::/32 dev lo table local": "ip6 always true false 0x0/0xffffffff",
+			"local 198.51.100.0/24 dev lo table 78":  "ip always false ",
+		}
+		for route, text := range want {
+			if got[route] != text {
+				t.Errorf("%s: %q, want %q", route, got[route], text)
+			}
+		}
+		if len(got) != len(want) {
+			t.Errorf("%q", got)
+		}
+		return nil
 	})
 }

@@ -52,6 +52,16 @@ func neutral(kind string) bool {
 	return slices.Contains([]string{"gact", "police", "skbedit", "connmark", "ctinfo", "vlan", "csum", "sample", "simple", "gate"}, kind)
 }
 
+// skbeditMark is TCA_SKBEDIT_MARK of tc_skbedit.h.
+const skbeditMark = 5
+
+// sets says whether an action gives packets a mark, by which a policy rule may
+// then route them.
+func sets(a action) bool {
+	_, marks := a.options[skbeditMark]
+	return a.kind == "connmark" || a.kind == "ctinfo" || a.kind == "skbedit" && marks
+}
+
 // mirred is what mirred does (struct tc_mirred, include/uapi/linux/tc_act/tc_mirred.h).
 type mirred struct {
 	redirect bool

@@ -36,6 +36,11 @@ func (s Source) Read(ctx context.Context, into *host.Space) (host.Reading, error
 			continue
 		}
 		x.filter(f)
+		for _, a := range f.actions {
+			if sets(a) {
+				into.NoteMarker("tc action " + a.kind + " on " + v.ifname(h.dev))
+			}
+		}
 	}
 	into.AddRedirects(x.rows...)
 	return host.Reading{State: host.Read, Objects: v.spots + len(v.filters), Blind: x.blind}, nil
