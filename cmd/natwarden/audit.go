@@ -12,17 +12,20 @@ import (
 
 	"github.com/natwarden/natwarden/audit"
 	"github.com/natwarden/natwarden/internal/netns"
+	"github.com/natwarden/natwarden/internal/relay"
 	"github.com/natwarden/natwarden/policy"
 )
 
 // AuditOptions are the flags of audit.
 type AuditOptions struct {
 	Sources []string
+	Observe time.Duration
 }
 
 // AddFlags defines the flags.
 func (o *AuditOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.Sources, "sources", nil, "`LIST` of what to look at: "+strings.Join(sourceGroups(), ", ")+" (default all)")
+	f.DurationVar(&o.Observe, "observe", 0, "also watch connections for `DURATION` (10s): finds relays that only act when somebody comes")
 }
 
 func newAudit(a *app) *cobra.Command {
@@ -39,7 +42,7 @@ func newAudit(a *app) *cobra.Command {
 				exitBlind:      "incomplete: no violation is proven, but something could not be read or decoded",
 				exitError:      "an error",
 			}, exitOK, exitError, exitViolations, exitBlind, exitUsage, exitPrivilege, exitPolicy),
-		Example: "  natwarden audit\n  natwarden audit --sources rules -o json\n  natwarden audit --netns current --policy builtin",
+		Example: "  natwarden audit\n  natwarden audit --sources rules -o json\n  natwarden audit --netns current --policy builtin\n  natwarden audit --observe 10s",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runAudit(cmd.Context(), a, &o) },
 	}
@@ -48,7 +51,7 @@ func newAudit(a *app) *cobra.Command {
 }
 
 func runAudit(ctx context.Context, a *app, o *AuditOptions) error {
-	if err := checkGroups(o.Sources); err != nil {
+	if err := o.check(); err != nil {
 		return err
 	}
 	if err := needRight("audit", unix.CAP_NET_ADMIN); err != nil {
@@ -63,7 +66,7 @@ func runAudit(ctx context.Context, a *app, o *AuditOptions) error {
 		return err
 	}
 	defer s.close()
-	report, err := look(ctx, s, o.Sources, pol)
+	report, err := look(ctx, s, o.Sources, pol, o.observing)
 	if err != nil {
 		return err
 	}
@@ -82,8 +85,17 @@ func (a *app) show(r *audit.Report) error {
 	return nil
 }
 
-// look audits the given namespaces.
-func look(ctx context.Context, s *spaces, groups []string, pol *policy.Policy) (*audit.Report, error) {
+// observing lets the source of relays watch.
+func (o *AuditOptions) observing(in *audit.Input) {
+	for i, s := range in.Sources {
+		if _, ok := s.(relay.Source); ok {
+			in.Sources[i] = relay.Source{Observe: o.Observe}
+		}
+	}
+}
+
+// look audits the given namespaces; changes are made to what it is asked for.
+func look(ctx context.Context, s *spaces, groups []string, pol *policy.Policy, changes ...func(*audit.Input)) (*audit.Report, error) {
 	in, err := inputFor(s.toAudit(), s.labels(), groups)
 	if err != nil {
 		return nil, err
@@ -92,7 +104,23 @@ func look(ctx context.Context, s *spaces, groups []string, pol *policy.Policy) (
 	in.Doubts = doubts(ctx)
 	in.Scope.Netns = s.scope.Values()
 	in.Blind = append(in.Blind, s.blind...)
+	for _, change := range changes {
+		change(&in)
+	}
 	return audit.Run(ctx, in, pol, time.Now())
+}
+
+// longestObserve keeps a typing error from holding the report back for days.
+const longestObserve = time.Hour
+
+func (o *AuditOptions) check() error {
+	switch {
+	case o.Observe < 0 || o.Observe > longestObserve:
+		return usage("for example --observe 10s", "--observe takes a duration of up to an hour, not %s", o.Observe)
+	case o.Observe > 0 && len(o.Sources) > 0 && !slices.Contains(o.Sources, groupRelays):
+		return usage("add relays to --sources", "--observe watches for relays, which --sources leaves out")
+	}
+	return checkGroups(o.Sources)
 }
 
 // checkGroups refuses names that --sources does not know.
