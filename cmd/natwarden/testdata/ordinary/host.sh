@@ -1,5 +1,6 @@
 # An ordinary host, in network, PID and mount namespaces of its own: docker with
-# two containers on a network of their own, nginx, sshd, lldpd, dhclient, chrony.
+# two containers on a network of their own, podman, nginx, sshd, lldpd, dhclient,
+# chrony.
 # host.sh DIR NATWARDEN: what is found goes to DIR.
 set -eu
 D=$1 natwarden=$2
@@ -13,6 +14,7 @@ dockerd=$!
 export DOCKER_HOST=unix:///run/dockerd.sock
 for _ in $(seq 200); do docker version >/dev/null 2>&1 && break; sleep 0.1; done
 end() {
+	[ -z "${podman:-}" ] || $podman rm -af -t 0 >/dev/null || true
 	docker ps -aq | xargs -r docker rm -f >/dev/null || true
 	kill "$dockerd" && wait "$dockerd" || true
 }
@@ -21,6 +23,27 @@ tar -C "$D" -c web | docker import -c 'ENTRYPOINT ["/web"]' - web >/dev/null
 docker network create shop >/dev/null
 docker run -d --name db --network shop web >/dev/null
 docker run -d --name front --network shop -p 8080:80 web >/dev/null
+
+# Podman is a guest where it is installed; all that it keeps is put away.
+front2=
+if command -v podman >/dev/null && command -v runc >/dev/null; then
+	mkdir -p /run/podman /var/lib/cni /etc/cni/net.d /var/lib/containers
+	for kept in /var/lib/cni /etc/cni/net.d /var/lib/containers; do mount -t tmpfs none $kept; done
+	cat >"$D/containers.conf" <<X
+[containers]
+default_ulimits = ["nofile=1000:1000", "nproc=1000:1000"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+X
+	export CONTAINERS_CONF="$D/containers.conf"
+	podman="podman --root $D/podman --runroot /run/podman --storage-driver vfs"
+	tar -C "$D" -c web | $podman import -c 'ENTRYPOINT ["/web"]' - web >/dev/null 2>&1
+	$podman network create pods >/dev/null
+	$podman run -d --name front2 --network pods -p 8081:80 localhost/web:latest >/dev/null
+	front2=$($podman inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' front2)
+fi
 
 cat >"$D/nginx.conf" <<X
 user www-data; pid /run/nginx.pid; error_log /dev/null;
@@ -63,6 +86,10 @@ allow:
   redirects:
     - {id: front, reason: the shop's front, owner: shop@example.org, permanent: true, match: {proto: tcp, ports: "8080", to: "$ip:80"}}
 X
+[ -z "$front2" ] || cat >>"$D/policy.yaml" <<X
+    - {id: front2, reason: the second front, owner: shop@example.org, permanent: true, match: {proto: tcp, ports: "8081", to: "$front2:80"}}
+X
+echo "$front2" >"$D/front2"
 iptables-save >"$D/before.rules"
 try builtin audit --policy builtin -o json
 try allowed audit --policy "$D/policy.yaml" -o json
