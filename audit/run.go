@@ -28,7 +28,7 @@ func Run(ctx context.Context, in Input, pol *policy.Policy, now time.Time) (*Rep
 	}
 	r.Scope.Sources = state.Sources
 	for _, space := range state.Spaces {
-		r.addSpace(space, socketsRead(state))
+		r.addSpace(space, socketsRead(state), unheard(state))
 	}
 	renumber(r.Redirects)
 	tellHops(r.Redirects, state.Spaces)
@@ -39,12 +39,12 @@ func Run(ctx context.Context, in Input, pol *policy.Policy, now time.Time) (*Rep
 }
 
 // addSpace adds the rows of one namespace.
-func (r *Report) addSpace(space *host.Space, sockets bool) {
+func (r *Report) addSpace(space *host.Space, sockets bool, unheard string) {
 	rows := append(walk.Redirects(space, walk.Options{SocketsRead: sockets}), inOrder(space.Redirects)...)
 	owners := owner.NewFinder()
 	joinProcesses(rows, space)
 	joinQueues(rows, space)
-	tellStory(rows, space)
+	tellStory(rows, space, unheard)
 	oddities(rows)
 	shutOff(rows, space)
 	for i := range rows {
@@ -71,6 +71,17 @@ func socketsRead(s *host.State) bool {
 		}
 	}
 	return slices.ContainsFunc(s.Sources, func(x host.SourceState) bool { return x.Name == "sockets" && x.State == host.Read })
+}
+
+// unheard names a source that could tell who marks packets and was left out or
+// failed; "" where all were heard.
+func unheard(s *host.State) string {
+	for _, x := range s.Sources {
+		if slices.Contains([]string{"nf_tables", "x_tables", "tc", "bpf"}, x.Name) && (x.State == host.Skipped || x.State == host.Failed) {
+			return x.Name
+		}
+	}
+	return ""
 }
 
 // judge asks the policy about every row.

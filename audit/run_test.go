@@ -35,7 +35,13 @@ func here() Space {
 
 func run(t *testing.T, sources ...Source) *Report {
 	t.Helper()
-	r, err := Run(t.Context(), Input{Spaces: []Space{here()}, Sources: sources}, policy.Builtin(), today)
+	return runWithout(t, nil, sources...)
+}
+
+// runWithout leaves the sources of these names out, as --sources does.
+func runWithout(t *testing.T, skipped []string, sources ...Source) *Report {
+	t.Helper()
+	r, err := Run(t.Context(), Input{Spaces: []Space{here()}, Sources: sources, Skipped: skipped}, policy.Builtin(), today)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,8 @@ type story struct {
 	// mark is what the last rule set and nothing mixed.
 	exact bool
 	cache map[asked][]marker // what setters found
+	// unheard is a source that may hold what sets marks and was not read; "" for none.
+	unheard string
 	// relays and tproxies are the places of those rows.
 	relays, tproxies []int
 }
@@ -28,9 +30,9 @@ type asked struct {
 	want  host.Selector
 }
 
-// tellStory joins the rows of one namespace.
-func tellStory(rows []host.Redirect, space *host.Space) {
-	s := &story{space: space, rows: rows, cache: map[asked][]marker{}}
+// tellStory joins the rows of one namespace. unheard is a source that was not read.
+func tellStory(rows []host.Redirect, space *host.Space, unheard string) {
+	s := &story{space: space, rows: rows, unheard: unheard, cache: map[asked][]marker{}}
 	s.markers, s.exact = markersOf(space)
 	for i := range rows {
 		switch {

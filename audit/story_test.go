@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"strings"
@@ -150,6 +151,20 @@ func TestATcActionThatMarksKeepsTheRouteARedirect(t *testing.T) {
 	action := fake{name: "tc", reading: host.Reading{State: host.Read}, fill: func(s *host.Space) { s.NoteMarker("tc action skbedit on eth0") }}
 	if row := rowOf(t, run(t, routed(byMark), action), "local-route"); row.State != host.Active || row.Info || !slices.Contains(row.Why, "tc action skbedit on eth0 may set the mark") {
 		t.Errorf("%s, info %v, %q", row.State, row.Info, row.Why)
+	}
+}
+
+// What was left out, or failed, may hold what sets the mark.
+func TestWhatWasNotLookedAtMayMark(t *testing.T) {
+	byMark := host.Selector{Words: "100:", Marked: true, Mark: 1, Mask: 1}
+	failed := fake{name: "nf_tables", err: errors.New("no")}
+	for name, r := range map[string]*Report{
+		"failed":  run(t, routed(byMark), failed),
+		"skipped": runWithout(t, []string{"x_tables"}, routed(byMark)),
+	} {
+		if row := rowOf(t, r, "local-route"); row.State != host.Active || row.Verdict != host.Violation {
+			t.Errorf("%s: %s %s, %q", name, row.State, row.Verdict, row.Why)
+		}
 	}
 }
 

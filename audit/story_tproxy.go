@@ -166,6 +166,9 @@ func (s *story) localRoute(r *host.Redirect, d *host.Delivery) {
 // program names what may mark packets besides the rules: a tc action, or a
 // program whose code does not tell.
 func (s *story) program() string {
+	if s.unheard != "" {
+		return "what " + s.unheard + " holds, which was not looked at,"
+	}
 	if m := s.space.Marker(); m != "" {
 		return m
 	}
