@@ -87,8 +87,8 @@ func (n nfTables) Read(ctx context.Context, into *host.Space) (host.Reading, err
 	}
 	decoded := nft.Decode(dump, nft.Env{Sets: env.Sets, Ifname: names, Now: env.Now, Listing: n.texts})
 	into.Generation = dump.Generation
-	if dump.UsesConntrack() {
-		into.NoteTracking()
+	if families := dump.TrackedFamilies(); len(families) > 0 {
+		into.NoteTracking(families...)
 	}
 	into.AddTables(decoded.Tables...)
 	return host.Reading{State: host.Read, Objects: rulesIn(decoded.Tables), Blind: append(blind, decoded.Blind...)}, nil
@@ -158,8 +158,8 @@ func (x xTables) Read(ctx context.Context, into *host.Space) (host.Reading, erro
 	env.Texts = x.texts
 	tables, undecoded := xtables.Decode(dump, env) // names the dump's own blind spots as well
 	into.AddTables(tables...)
-	if dump.UsesConntrack() {
-		into.NoteTracking()
+	if families := dump.TrackedFamilies(); len(families) > 0 {
+		into.NoteTracking(families...)
 	}
 	reading.Blind = append(blind, undecoded...)
 	return reading, nil

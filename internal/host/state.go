@@ -65,8 +65,9 @@ type Space struct {
 	// Generation is the nf_tables generation at which Tables was read.
 	Generation uint32
 
-	tracked bool
-	markers []string
+	tracked   bool
+	trackedIn map[Family]bool
+	markers   []string
 
 	mu sync.Mutex // sources of one space run side by side
 }
@@ -116,12 +117,29 @@ func (s *Space) AddRedirects(rows ...Redirect) {
 	s.Redirects = append(s.Redirects, rows...)
 }
 
-// NoteTracking says that a rule of the space uses conntrack: a ct or state
-// match, or a translation. Only then does the kernel track connections there.
-func (s *Space) NoteTracking() {
+// NoteTracking says that a rule of the space uses conntrack for packets of the
+// families (none: of both): a ct or state match, or a translation. Only then does
+// the kernel track connections there.
+func (s *Space) NoteTracking(families ...Family) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tracked = true
+	if len(families) == 0 {
+		families = []Family{IP, IP6}
+	}
+	if s.trackedIn == nil {
+		s.trackedIn = map[Family]bool{}
+	}
+	for _, f := range families {
+		s.trackedIn[f] = true
+	}
+}
+
+// TrackedIn says whether a rule uses conntrack for packets of the family, IP or IP6.
+func (s *Space) TrackedIn(family Family) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.trackedIn[family]
 }
 
 // Tracked says whether a rule of the space uses conntrack.

@@ -308,6 +308,9 @@ func (l *diffLab) shrink(t testing.TB, s *scenario, p *probe) *scenario {
 	for changed := true; changed; {
 		changed = false
 		for i := len(s.nft) - 1; i >= 0; i-- {
+			if strings.Contains(s.nft[i], `0" } accept`) || strings.Contains(s.nft[i], `1" } accept`) || strings.Contains(s.nft[i], "established,related accept") {
+				continue // without these the host hears no replies, which is another matter
+			}
 			c := *s
 			c.nft = slices.Delete(slices.Clone(s.nft), i, i+1)
 			if still(&c) {

@@ -139,7 +139,10 @@ func (g *gen) trust(chain, kind, hook, priority string) {
 	if kind != "filter" {
 		return
 	}
-	g.rule(chain, "iifname { \"a0\", \"b0\" } accept")
+	if hook == "postrouting" {
+		g.rule(chain, `oifname { "c0", "c1" } accept`)
+	}
+	g.rule(chain, `iifname { "a0", "b0" } accept`)
 	if g.family != "ip" {
 		g.rule(chain, "meta l4proto ipv6-icmp accept")
 	}

@@ -241,6 +241,9 @@ func (l *diffLab) world(t testing.TB) (w path.World, closeIt func(), err error) 
 			err = e
 			return nil
 		}
+		if families := append(dump.TrackedFamilies(), legacy.TrackedFamilies()...); len(families) > 0 {
+			space.NoteTracking(families...)
+		}
 		tables, _ := xtables.Decode(legacy, xt.Env{Now: time.Now(), Texts: true})
 		space.AddTables(tables...)
 		if space.Listeners, _, err = sock.Read(ctx); err != nil {

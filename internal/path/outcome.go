@@ -1,6 +1,7 @@
 package path
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -90,7 +91,7 @@ func (k *walker) answer() Answer {
 		out[0].Certain = true
 	} else {
 		for i := range out {
-			out[i].Condition = either(conditions[i])
+			out[i].Condition = cmp.Or(either(conditions[i]), "in other cases")
 		}
 	}
 	return Answer{Outcomes: out, Steps: k.allSteps()}

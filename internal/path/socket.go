@@ -67,7 +67,7 @@ func speaks(socket string, proto host.Proto) bool {
 // deliver ends the way at a socket of this host.
 func (k *walker) deliver(s state) {
 	if s.socket > 0 {
-		k.answered(s, &k.world.Space.Listeners[s.socket-1])
+		k.handed(s, &k.world.Space.Listeners[s.socket-1])
 		return
 	}
 	if !k.world.Sockets {
@@ -86,13 +86,27 @@ func (k *walker) deliver(s state) {
 		l := &k.world.Space.Listeners[i]
 		k.answered(s.guessing("the socket takes IPv4 as well"), l)
 		k.nobody(s.guessing(negated("the socket takes IPv4 as well")), Refused, "refused: nothing listens")
+	case k.packet.Proto == host.TCP && !k.world.Space.Listeners[i].Transparent && k.mute(&s):
+		k.nobody(s, Dropped, "dropped: the socket on "+socketText(&k.world.Space.Listeners[i])+
+			" is not transparent, and cannot answer in the name of an address that is not this host's")
 	default:
 		k.answered(s, &k.world.Space.Listeners[i])
 	}
 }
 
-// mute says that a refusal cannot be sent: its source would be an IPv4 address
-// that this host does not have (__ip_route_output_key_hash).
+// handed is what TPROXY gave to a socket. Where the destination was translated
+// after that, TPROXY does not find the connection of the next packet again.
+func (k *walker) handed(s state, l *host.Listener) {
+	if s.changed && k.packet.Proto == host.TCP {
+		k.nobody(s, Refused, "refused: TPROXY hands the first packet to the socket on "+socketText(l)+
+			", but the translation behind it keeps it from finding the connection again")
+		return
+	}
+	k.answered(s, l)
+}
+
+// mute says that no answer can be sent: its source would be an IPv4 address
+// that this host does not have (ip_route_output_key_hash_rcu).
 func (k *walker) mute(s *state) bool {
 	if !s.dst.Is4() || k.world.Routes == nil {
 		return false

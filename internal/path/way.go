@@ -13,6 +13,7 @@ type walker struct {
 	family   host.Family
 	bases    []*base
 	filled   map[string]bool // texts of empty ipsets that packets fill
+	tracking truth
 	outcomes []ending
 }
 
@@ -39,6 +40,7 @@ func newWalker(w World, p Packet) *walker {
 			k.bases = append(k.bases, &base{t, c, graph})
 		}
 	}
+	k.tracking = k.tracks()
 	return k
 }
 
@@ -206,21 +208,11 @@ func (k *walker) hook(name string, ways []state) []state {
 func (k *walker) stage(x *stage, ways []state) []state {
 	switch {
 	case x.tracking:
-		return tracked(ways)
+		return k.tracked(ways)
 	case len(x.nat) > 0:
 		return k.natStage(x, ways)
 	}
 	return k.together(x.chains, ways, k.oneChain)
-}
-
-// tracked is where connection tracking looks at the packet.
-func tracked(ways []state) []state {
-	for i := range ways {
-		if ways[i].flow == noFlow {
-			ways[i].flow, ways[i].orig = newFlow, ways[i].tuple
-		}
-	}
-	return ways
 }
 
 // natStage runs the NAT chains until one of them translates.

@@ -1,0 +1,67 @@
+package path
+
+import (
+	"slices"
+
+	"github.com/natwarden/natwarden/internal/host"
+)
+
+// tracks says whether the kernel tracks connections of the packet's family. It
+// does where a rule asks for it (nf_ct_netns_get): without one the chains of type
+// nat hang at their hooks and are never run.
+func (k *walker) tracks() truth {
+	if !k.world.Space.TrackedIn(k.family) {
+		return no
+	}
+	for _, t := range k.world.Space.Tables {
+		if k.concerns(t) && slices.ContainsFunc(t.Chains, chainTracks) {
+			return yes
+		}
+	}
+	return maybe
+}
+
+func chainTracks(c *host.Chain) bool {
+	return slices.ContainsFunc(c.Rules, func(r *host.Rule) bool { return slices.ContainsFunc(r.Branches, branchTracks) })
+}
+
+// branchTracks knows the uses of connection tracking that the model states; of
+// others, which stand in words, it is not sure.
+func branchTracks(b host.Branch) bool {
+	return slices.ContainsFunc(b.Effects, func(e host.Effect) bool {
+		switch e.Kind {
+		case "dnat", "redirect", "netmap", "snat", "masquerade":
+			return true
+		}
+		return false
+	}) || slices.ContainsFunc(b.Assigns, func(a host.Assign) bool { return a.Field == host.FieldCTMark || a.From == host.FieldCTMark }) ||
+		slices.ContainsFunc(b.Match.Tests, func(t host.Test) bool {
+			return t.NeedsFlow || t.Field == host.FieldCTState || t.Field == host.FieldOriginal
+		})
+}
+
+// tracked is where connection tracking looks at the packet.
+func (k *walker) tracked(ways []state) []state {
+	const words = "connections of the family are tracked"
+	var out []state
+	for _, s := range ways {
+		if s.flow != noFlow {
+			out = append(out, s)
+			continue
+		}
+		if k.tracking == maybe && k.matters() {
+			out = append(out, s.guessing(negated(words)))
+			s = s.guessing(words)
+		}
+		if s.orig = s.tuple; k.tracking != no {
+			s.flow = newFlow
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// matters says whether a chain of type nat would see the packet.
+func (k *walker) matters() bool {
+	return slices.ContainsFunc(k.bases, func(b *base) bool { return b.chain.Base.Type == "nat" && k.concerns(b.table) })
+}
