@@ -27,10 +27,10 @@ func Run(ctx context.Context, in Input, pol *policy.Policy, now time.Time) (*Rep
 		Blind: append([]host.Blind{}, state.Blind...), Doubts: append(append([]string{}, in.Doubts...), state.Doubts...),
 	}
 	r.Scope.Sources = state.Sources
+	ids := numbers{}
 	for _, space := range state.Spaces {
-		r.addSpace(space, socketsRead(state), unheard(state))
+		r.addSpace(space, socketsRead(state), unheard(state), ids)
 	}
-	renumber(r.Redirects)
 	tellHops(r.Redirects, state.Spaces)
 	r.judge(pol, now)
 	r.notUnderstood()
@@ -39,8 +39,9 @@ func Run(ctx context.Context, in Input, pol *policy.Policy, now time.Time) (*Rep
 }
 
 // addSpace adds the rows of one namespace.
-func (r *Report) addSpace(space *host.Space, sockets bool, unheard string) {
+func (r *Report) addSpace(space *host.Space, sockets bool, unheard string, ids numbers) {
 	rows := append(walk.Redirects(space, walk.Options{SocketsRead: sockets}), inOrder(space.Redirects)...)
+	ids.tell(rows) // before anything names a row by its id
 	owners := owner.NewFinder()
 	joinProcesses(rows, space)
 	joinQueues(rows, space)

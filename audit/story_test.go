@@ -254,6 +254,36 @@ func TestASecondHopNamesTheFirst(t *testing.T) {
 	}
 }
 
+func TestEqualRowsOfTwoNamespacesAreNamedByTheirOwnIDs(t *testing.T) {
+	redirect := host.Branch{Match: host.Match{Protos: host.ProtosOf(host.TCP), Ports: host.PortsOf(80, 80)}, Effects: []host.Effect{{Kind: "redirect", To: []host.Target{{PortLo: 3129, PortHi: 3129}}}}}
+	source := fake{name: "nf_tables", reading: host.Reading{State: host.Read}, fill: func(s *host.Space) {
+		mangle(redirect).fill(s)
+		listening(false).fill(s)
+		s.AddRedirects(host.Redirect{Mechanism: "relay", Kind: "proxy", State: host.Active, Direction: "inbound",
+			Process: &host.Process{PID: 5, Name: "redsocks"}, Match: &host.Match{Ports: host.PortsOf(3129, 3129)}})
+	}}
+	one, two := here(), here()
+	one.Label, two.Label = "pid:1", "pid:2"
+	r, err := Run(t.Context(), Input{Spaces: []Space{one, two}, Sources: []Source{source}}, policy.Builtin(), today)
+	if err != nil || len(r.Redirects) != 4 {
+		t.Fatalf("%d rows, %v", len(r.Redirects), err)
+	}
+	seen := map[string]bool{}
+	for i := 0; i < 4; i += 2 {
+		rule, relay := r.Redirects[i], r.Redirects[i+1]
+		if seen[rule.ID] || seen[relay.ID] {
+			t.Errorf("an id stands twice: %s, %s", rule.ID, relay.ID)
+		}
+		seen[rule.ID], seen[relay.ID] = true, true
+		if want := "a rule hands packets to it: see " + rule.ID; !slices.Contains(relay.Evidence, want) {
+			t.Errorf("evidence %q, want %q", relay.Evidence, want)
+		}
+		if !slices.ContainsFunc(r.Ports, func(p PortRow) bool { return slices.Contains(p.Redirects, rule.ID) }) {
+			t.Errorf("no port names %s: %v", rule.ID, r.Ports)
+		}
+	}
+}
+
 func TestOnlyAProvenManagerIsInformation(t *testing.T) {
 	loopback := host.AddrsOf(netip.MustParsePrefix("127.0.0.11/32"))
 	dns := host.Match{Protos: host.ProtosOf(host.UDP), Ports: host.PortsOf(53, 53), Address: loopback}
