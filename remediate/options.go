@@ -42,6 +42,12 @@ type Options struct {
 	Policy   []byte           // the policy file's bytes for the snapshot; nil for the built-in one
 	Now      func() time.Time // nil is time.Now
 
+	// ConfirmWithin is how long a change waits for Confirm before it is rolled
+	// back; 0: it stays. Watchdog then starts what rolls it back when natwarden does not live
+	// to see it, before anything is edited; it gets the change's id and the state directory's path.
+	ConfirmWithin time.Duration
+	Watchdog      func(change, stateDir string) error
+
 	// Settle is how long to wait after a change before looking whether somebody
 	// put it back; 0 does not wait. Alone says whether nobody else lives in the network
 	// namespace in which it runs, so that there is nobody to wait for; nil: never.

@@ -29,16 +29,31 @@ func Recover(ctx context.Context, resolve Resolve, editors []change.Editor, o Op
 	if err != nil {
 		return b.result.fail(exitError, err)
 	}
+	expired := false
 	for _, c := range open {
-		if err := b.recover(ctx, c); err != nil {
+		err := b.recover(ctx, c)
+		var waiting *WaitingError
+		if errors.As(err, &waiting) {
+			b.result.Change = c.ID
+			return b.result.pending(c.Wait()), nil
+		}
+		if err != nil {
 			return b.result.fail(recoveryCode(err), err)
 		}
+		expired = expired || c.Stage() == rollback.Waiting
+	}
+	if expired && len(b.result.Left) == 0 {
+		b.result.Status, b.result.ExitCode = RolledBack, exitExpired
 	}
 	return b.result, nil
 }
 
-// recover ends one unfinished change. The caller holds the lock.
+// recover ends one unfinished change. The caller holds the lock. One that may
+// still be confirmed is a *WaitingError.
 func (b *back) recover(ctx context.Context, c *rollback.Change) error {
+	if left, err := c.Left(b.here); err != nil || left > 0 {
+		return errors.Join(err, &WaitingError{c.ID, c.Wait().Until})
+	}
 	one := &back{resolve: b.resolve, editors: b.editors, o: b.o, store: b.store, here: b.here,
 		change: c, recovering: true, result: newResult(nil)}
 	defer one.letGo()
@@ -77,8 +92,11 @@ func (b *back) progress() string {
 		steps, gone = steps+len(g.group.steps), gone+len(g.steps)
 	}
 	what := "was interrupted; it is undone"
-	if b.change.Stage() == rollback.HalfBack {
+	switch b.change.Stage() {
+	case rollback.HalfBack:
 		what = "was being undone when that was interrupted; undoing it is finished"
+	case rollback.Waiting:
+		what = "was not confirmed in time; it is undone"
 	}
 	if steps == 0 {
 		return fmt.Sprintf("change %s of %s was interrupted before anything was changed", b.change.ID, b.change.Began().Format(time.RFC3339))
@@ -100,6 +118,10 @@ func Unfinished(stateDir string) ([]string, error) {
 	open, err := store.Unfinished()
 	var out []string
 	for _, c := range open {
+		if c.Stage() == rollback.Waiting {
+			out = append(out, (&WaitingError{c.ID, c.Wait().Until}).Error())
+			continue
+		}
 		out = append(out, fmt.Sprintf("change %s of %s is not finished, or at work right now; natwarden recover ends it", c.ID, c.Began().Format(time.RFC3339)))
 	}
 	return out, err

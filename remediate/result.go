@@ -1,6 +1,8 @@
 package remediate
 
 import (
+	"time"
+
 	"github.com/natwarden/natwarden/internal/host"
 )
 
@@ -15,6 +17,9 @@ type Result struct {
 	Steps         []Step       `json:"steps"`
 	Left          []Left       `json:"left"`
 	Blind         []host.Blind `json:"blind"`
+
+	// Until is when a change that waits for its confirmation is rolled back.
+	Until *time.Time `json:"until,omitempty"`
 
 	// Notes are for the person at the terminal: what a step does besides, what
 	// could not be done exactly as asked.
@@ -50,7 +55,7 @@ const (
 	RolledBack = "rolled-back" // it failed, and the host is as it was
 	Failed     = "failed"
 	Refused    = "refused" // before any change
-	Pending    = "pending" // of a dry run: there is something to do
+	Pending    = "pending" // of a dry run: there is something to do; else: done, and to be confirmed
 )
 
 // The exit codes that results carry (docs/exit-codes.md).
@@ -61,6 +66,7 @@ const (
 	exitIncomplete = 3
 	exitRolledBack = 4
 	exitHalf       = 5
+	exitExpired    = 6
 	exitRefused    = 7
 	exitBusy       = 75
 	exitPrivilege  = 77

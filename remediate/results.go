@@ -19,8 +19,9 @@ func newResult(blind []host.Blind) *Result {
 // exitFor maps an error that came before any change to its exit code.
 func exitFor(err error) int {
 	var busy *rollback.BusyError
+	var waiting *WaitingError
 	switch {
-	case errors.As(err, &busy), errors.Is(err, change.ErrBusy):
+	case errors.As(err, &busy), errors.As(err, &waiting), errors.Is(err, change.ErrBusy):
 		return exitBusy
 	case errors.Is(err, change.ErrStale), errors.Is(err, errForeign):
 		return exitRefused
@@ -36,7 +37,7 @@ func (r *Result) fail(code int, err error) (*Result, error) {
 	switch code {
 	case exitRefused:
 		r.Status = Refused
-	case exitRolledBack:
+	case exitRolledBack, exitExpired:
 		r.Status = RolledBack
 	default:
 		r.Status = Failed
@@ -79,6 +80,14 @@ func (r *Result) planned(p *plan) *Result {
 func (r *Result) carriedOut(p *plan) *Result {
 	r.show(p, true)
 	r.Status, r.ExitCode = Done, r.remains()
+	return r
+}
+
+// pending marks a change that is done and waits for its confirmation.
+func (r *Result) pending(w *rollback.Wait) *Result {
+	if w != nil {
+		r.Status, r.ExitCode, r.Until = Pending, exitOK, &w.Until
+	}
 	return r
 }
 

@@ -51,6 +51,7 @@ type run struct {
 	store     *rollback.Store
 	journal   *rollback.Journal
 	origin    rollback.Origin
+	wait      *rollback.Wait             // for the confirmation; nil where none is wanted
 	listening map[string][]host.Listener // by label, before the change
 	edited    []int                      // indices of the groups that may have been edited, in order
 }
@@ -107,13 +108,16 @@ func (r *run) carryOut(ctx context.Context) (*Result, error) {
 	if err := r.change(ctx); err != nil {
 		return r.undo(err)
 	}
-	return r.result.carriedOut(r.planned), nil
+	return r.result.carriedOut(r.planned).pending(r.wait), nil
 }
 
 // alone refuses to begin a change while another one is not finished: what the
 // plan was made from is then neither before nor after. Recover comes first.
 func (r *run) alone() error {
 	open, err := r.store.Unfinished()
+	if err == nil && len(open) > 0 && open[0].Stage() == rollback.Waiting {
+		return &WaitingError{open[0].ID, open[0].Wait().Until}
+	}
 	if err == nil && len(open) > 0 {
 		err = fmt.Errorf("change %s is not finished: natwarden recover ends it", open[0].ID)
 	}
@@ -172,6 +176,9 @@ func (r *run) begin(ctx context.Context) error {
 
 // change carries out the plan and verifies it.
 func (r *run) change(ctx context.Context) error {
+	if err := r.guard(); err != nil {
+		return err
+	}
 	for i := range r.planned.groups {
 		if err := r.edit(ctx, i); err != nil {
 			return err
@@ -188,11 +195,36 @@ func (r *run) change(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("interrupted: %w", err)
 	}
-	if err := r.note(rollback.Entry{Event: rollback.Verified, Group: -1}); err != nil {
+	if err := r.keep(); err != nil {
 		return err
 	}
 	r.settle(ctx)
 	return nil
+}
+
+// guard starts the watchdog of a change that is to be confirmed.
+func (r *run) guard() error {
+	if r.o.ConfirmWithin <= 0 {
+		return nil
+	}
+	if r.o.Watchdog == nil {
+		return errors.New("nothing here can watch over a change that is to be confirmed")
+	}
+	if err := r.o.Watchdog(r.result.Change, r.store.Path()); err != nil {
+		return fmt.Errorf("starting the watchdog that would roll the change back: %w", err)
+	}
+	return nil
+}
+
+// keep writes down that the change is verified, and in the same line until when
+// it is to be confirmed: there is no moment in which it would stay by mistake.
+func (r *run) keep() (err error) {
+	if r.o.ConfirmWithin > 0 {
+		if r.wait, err = rollback.NewWait(r.o.ConfirmWithin, r.o.Now()); err != nil {
+			return err
+		}
+	}
+	return r.note(rollback.Entry{Event: rollback.Verified, Group: -1, Wait: r.wait})
 }
 
 // note writes a line of the journal.

@@ -27,6 +27,7 @@ const (
 	DoneEvent  = "done"        // the group is edited
 	CutEvent   = "cut"         // flows were cut; they cannot be put back
 	Verified   = "verified"    // the host was read again and is as planned
+	Confirmed  = "confirmed"   // somebody said in time that the change is to stay
 	FailedWith = "failed"      // something went wrong; what was done is undone next
 	Restore    = "restore"     // the next thing is to put the group back
 	PutBack    = "put-back"    // the group is as it was before
@@ -42,9 +43,11 @@ type Entry struct {
 	Why   string    `json:"why,omitempty"`
 	// Replaced are the group's steps where they were made anew because others
 	// changed the host meanwhile; they stand for those of the plan.
-	Replaced   *Group        `json:"replaced,omitempty"`
-	Cut        []change.Step `json:"cut,omitempty"`
-	PlanSHA256 string        `json:"plan_sha256,omitempty"`
+	Replaced *Group        `json:"replaced,omitempty"`
+	Cut      []change.Step `json:"cut,omitempty"`
+	// Wait is until when a verified change is to be confirmed; nil where it stays anyway.
+	Wait       *Wait  `json:"wait,omitempty"`
+	PlanSHA256 string `json:"plan_sha256,omitempty"`
 }
 
 // line is how an entry stands in the file. Sum is the SHA-256 of the sum of

@@ -12,16 +12,23 @@ type Stage string
 
 // The stages of a change.
 const (
-	Ended    Stage = "ended"     // verified, or undone: nobody has to do anything
+	Ended    Stage = "ended"     // verified and kept, or undone: nobody has to do anything
 	Halfway  Stage = "halfway"   // natwarden stopped before the change was verified
+	Waiting  Stage = "waiting"   // verified, and to be undone unless it is confirmed in time
 	HalfBack Stage = "half-back" // natwarden stopped while it was undoing the change
 )
 
 // Stage reads the last line of the journal: every event leaves the change in
 // one stage, whatever came before.
 func (c *Change) Stage() Stage {
-	switch c.Entries[len(c.Entries)-1].Event {
-	case Verified, PartlyBack, RolledBack:
+	last := c.Entries[len(c.Entries)-1]
+	switch last.Event {
+	case Verified:
+		if last.Wait != nil {
+			return Waiting
+		}
+		return Ended
+	case Confirmed, PartlyBack, RolledBack:
 		return Ended
 	case Restore, PutBack:
 		return HalfBack
@@ -73,3 +80,8 @@ func (s *Store) stand(id string) (*Change, error) {
 
 // Began is when the change was begun.
 func (c *Change) Began() time.Time { return c.Entries[0].Time }
+
+// IsConfirmed says whether somebody confirmed the change and it stands.
+func (c *Change) IsConfirmed() bool {
+	return c.lastOf(Intend, Confirmed, Restore, RolledBack) == Confirmed
+}

@@ -35,6 +35,7 @@ var (
 	errUsage     = errors.New("usage")
 	errPrivilege = errors.New("privilege")
 	errPolicy    = errors.New("policy")
+	errBusy      = errors.New("busy")
 )
 
 // kindError is an error of one of these kinds, with what to do next. Its text
@@ -82,7 +83,7 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, errPolicy), errors.Is(err, policy.ErrPolicy):
 		return exitPolicy
-	case errors.Is(err, change.ErrBusy), errors.As(err, new(*rollback.BusyError)):
+	case errors.Is(err, errBusy), errors.Is(err, change.ErrBusy), errors.As(err, new(*rollback.BusyError)):
 		return exitBusy
 	case errors.Is(err, change.ErrStale):
 		return exitRefused
@@ -129,10 +130,12 @@ func meanings(code int) string {
 		return "it failed, and putting back failed too: the message says how the host stands"
 	case exitRefused:
 		return "refused before any change: the host is not as it was read, or there is no way back"
+	case exitExpired:
+		return "not confirmed in time, and rolled back"
 	case exitUsage:
 		return "the command line does not make sense"
 	case exitBusy:
-		return "another natwarden holds the lock"
+		return "another natwarden holds the lock, or a change waits for its confirmation"
 	case exitPrivilege:
 		return "not enough privilege"
 	case exitPolicy:

@@ -16,13 +16,15 @@ func newRecover(a *app) *cobra.Command {
 		Short: "end a change that was interrupted",
 		Long: "Finds changes that did not come to an end because natwarden was killed or the host\n" +
 			"stopped, compares the host with their journals, says how far each came, and undoes\n" +
-			"it; a rollback that was interrupted is finished. remediate and rollback do the same\n" +
-			"before anything else. Run it in the network namespace in which remediate ran." +
+			"it; a rollback that was interrupted is finished, a change that nobody confirmed in\n" +
+			"time is rolled back; one that still waits is left to wait. remediate and rollback do\n" +
+			"the same before anything else. Run it in the network namespace in which remediate ran." +
 			exitStatus(map[int]string{
 				exitOK:         "there was nothing to recover, or the host is as it was before the change",
 				exitViolations: "put back what it could, the rest is listed",
+				exitExpired:    "a change was not confirmed in time, and is rolled back",
 				exitBroken:     "undoing failed: the message says why, the next run tries again",
-			}, exitOK, exitError, exitViolations, exitBroken, exitRefused, exitUsage, exitBusy, exitPrivilege),
+			}, exitOK, exitError, exitViolations, exitBroken, exitExpired, exitRefused, exitUsage, exitBusy, exitPrivilege),
 		Example: "  natwarden recover",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runRecover(cmd.Context(), a) },
@@ -50,6 +52,10 @@ func (a *app) recoverFirst(ctx context.Context) error {
 	}
 	for _, l := range result.Left {
 		a.note("not put back: %s", clean(l.Why))
+	}
+	if err == nil && result.Status == remediate.Pending {
+		err = &remediate.WaitingError{Change: result.Change, Until: *result.Until}
+		return kindError{errBusy, err, "natwarden confirm keeps it, natwarden rollback takes it back"}
 	}
 	if err == nil {
 		return nil

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -26,7 +27,13 @@ type RemediateOptions struct {
 	Include      []string
 	Irreversible bool
 	NoConfirm    bool
+	NoWait       bool
 	Yes          bool
+
+	ConfirmWithin time.Duration
+
+	// alive tells the watchdog that this process lives, as long as it is open.
+	alive io.Closer
 }
 
 // AddFlags defines the flags.
@@ -35,7 +42,9 @@ func (o *RemediateOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.Only, "only", nil, "end only the redirect with this `ID`; may be repeated")
 	f.StringSliceVar(&o.Include, "include", nil, "what else may be touched, `KINDS` of: "+strings.Join(remediate.IncludeKinds(), ", "))
 	f.BoolVar(&o.Irreversible, "irreversible", false, "go on where the way back cannot be proven")
-	f.BoolVar(&o.NoConfirm, "no-confirm", false, "keep the change without a confirmation afterwards (required for now)")
+	f.DurationVar(&o.ConfirmWithin, "confirm-within", 0, "roll the change back unless natwarden confirm comes within this `TIME` (at a terminal: 2m)")
+	f.BoolVar(&o.NoConfirm, "no-confirm", false, "keep the change without a confirmation afterwards")
+	f.BoolVar(&o.NoWait, "no-wait", false, "do not wait for the confirmation: end with status pending")
 	f.BoolVar(&o.Yes, "yes", false, "do not ask")
 }
 
@@ -49,14 +58,16 @@ func newRemediate(a *app) *cobra.Command {
 			"else changed as well, it puts everything back by itself.\n\n" +
 			"It changes only the network namespace in which it was started unless --netns\n" +
 			"names more. Without a policy file it needs --policy builtin, or --only.\n" +
-			"This version does not wait for a confirmation yet, so --no-confirm is required:\n" +
-			"keep another way into the machine open, and know: natwarden rollback." +
+			"Then it waits: unless natwarden confirm comes in time, from a new session, a\n" +
+			"watchdog rolls the change back, also when this terminal or natwarden itself is\n" +
+			"killed. --no-confirm keeps the change at once; without a terminal one of\n" +
+			"--confirm-within and --no-confirm must be said." +
 			exitStatus(map[int]string{
 				exitOK:         "done and verified, or nothing to do; nothing unauthorized remains in scope",
 				exitViolations: "done what it may, violations remain (with --dry-run: there is something to do)",
 				exitBlind:      "done, but something could not be read",
-			}, exitOK, exitError, exitViolations, exitBlind, exitRolledBack, exitBroken, exitRefused, exitUsage, exitBusy, exitPrivilege, exitPolicy),
-		Example: "  natwarden remediate --dry-run --policy builtin\n  natwarden remediate --only 9f2c41d07a3b --no-confirm",
+			}, exitOK, exitError, exitViolations, exitBlind, exitRolledBack, exitBroken, exitExpired, exitRefused, exitUsage, exitBusy, exitPrivilege, exitPolicy),
+		Example: "  natwarden remediate --dry-run --policy builtin\n  natwarden remediate --confirm-within 5m\n  natwarden remediate --only 9f2c41d07a3b --no-confirm",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runRemediate(cmd.Context(), a, &o) },
 	}
@@ -108,11 +119,10 @@ func (o *RemediateOptions) check(a *app) error {
 	if o.DryRun {
 		return nil
 	}
-	if !o.NoConfirm {
-		return usage("add --no-confirm; natwarden rollback takes the change back",
-			"this version cannot wait for a confirmation after the change")
+	if err := o.checkConfirm(a); err != nil {
+		return err
 	}
-	return a.mustSayYes(o.Yes, "natwarden remediate --no-confirm")
+	return a.mustSayYes(o.Yes, "natwarden remediate")
 }
 
 // carryOut shows the plan to a person, asks where that is wanted, and changes.
@@ -143,8 +153,11 @@ func (o *RemediateOptions) carryOut(ctx context.Context, a *app, s *spaces, repo
 	if o.DryRun {
 		words = planned
 	}
-	if err == nil && result.Status == remediate.Done && len(result.Blind) > 0 {
+	if err == nil && result.Change != "" && len(result.Blind) > 0 {
 		err = lookAgain(ctx, s, pol, result)
+	}
+	if err == nil && result.Until != nil {
+		result, err = o.await(ctx, a, result)
 	}
 	return a.finish(result, err, words)
 }
@@ -180,7 +193,13 @@ func (o *RemediateOptions) options(a *app, pol *policy.Policy) remediate.Options
 		Now:          time.Now,
 		Listeners:    listeners(),
 		Settle:       settleTime,
-		Alone:        proc.AloneInNetns,
-		Witness:      witness,
+
+		ConfirmWithin: o.ConfirmWithin,
+		Watchdog: func(change, dir string) (err error) {
+			o.alive, err = watchdog(change, dir)
+			return err
+		},
+		Alone:   proc.AloneInNetns,
+		Witness: witness,
 	}
 }

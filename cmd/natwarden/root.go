@@ -108,6 +108,7 @@ func newRoot(a *app) *cobra.Command {
 	a.AddFlags(root.PersistentFlags())
 	root.AddCommand(newDemo(a), newAudit(a), newExplain(a), newPolicy(a), newRemediate(a), newVerify(a), newRollback(a), newRecover(a),
 		newSnapshot(a), newVersion(a), newCompletion(a))
+	root.AddCommand(newConfirm(a), newWatchdog(a))
 	return root
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"strings"
+	"time"
 
 	"github.com/natwarden/natwarden/internal/change"
 	"github.com/natwarden/natwarden/remediate"
@@ -84,9 +85,18 @@ func (p *page) resultLine(r *remediate.Result, words telling) {
 		}
 		p.paragraph(green, text)
 	case remediate.Pending:
+		if r.Until != nil {
+			p.paragraph(yellow, "PENDING: change "+r.Change+" is done and verified; it is rolled back at "+
+				r.Until.Format(time.RFC3339)+" unless natwarden confirm comes first.")
+			return
+		}
 		p.paragraph(yellow, "PLAN: "+count(len(r.Steps), "step")+" to be carried out. Nothing was changed.")
 	case remediate.RolledBack:
-		p.paragraph(red, "ROLLED BACK: it failed, and everything that was changed is put back.")
+		text := "ROLLED BACK: it failed, and everything that was changed is put back."
+		if r.ExitCode == exitExpired {
+			text = "ROLLED BACK: change " + r.Change + " was not confirmed in time; everything that it changed is put back."
+		}
+		p.paragraph(red, text)
 	case remediate.Refused:
 		p.paragraph(red, "REFUSED: nothing was changed.")
 	default:
