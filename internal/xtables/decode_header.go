@@ -136,9 +136,11 @@ func (d *decoder) proto(p *parts) host.Protos {
 	if number == 0 || d.l == &layout6 && p.raw[d.l.flags]&flagProto6 == 0 {
 		return nil
 	}
-	if number > 255 {
-		p.opaque = append(p.opaque, fmt.Sprintf("protocol %d", number))
-		return nil
+	if number > 255 { // no packet has it, so every packet has another
+		if p.raw[d.l.inverse]&invProto != 0 {
+			return nil
+		}
+		return host.Nothing[host.Proto]()
 	}
 	key := host.Proto(number)
 	set, known := d.protos[key]
