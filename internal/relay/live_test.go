@@ -239,3 +239,20 @@ func TestRealRelays(t *testing.T) {
 		})
 	}
 }
+
+// A configuration that was made harmless after the start proves nothing.
+func TestAConfigurationThatChangedLater(t *testing.T) {
+	l := newLive(t, "haproxy")
+	serving := "defaults\n mode http\n timeout connect 2s\n timeout client 2s\n timeout server 2s\nfrontend s\n bind :80\n stats enable\n"
+	l.file("h.cfg", serving, 0o644)
+	l.start("haproxy", "-db", "-f", "h.cfg")
+	l.waitFor(80)
+	if _, blind := l.read(80); len(blind) != 0 {
+		t.Errorf("blind before: %v", blind)
+	}
+	time.Sleep(startSlack + 1100*time.Millisecond)
+	l.file("h.cfg", serving+"# changed\n", 0o644)
+	if rows, blind := l.read(80); len(blind) != 1 || !strings.Contains(blind[0].Why, "changed after") || len(rows) != 0 {
+		t.Errorf("rows %s, blind %v", lines(rows), blind)
+	}
+}

@@ -90,26 +90,47 @@ func (p *program) openBelow(at, name string, flags uint64) (*os.File, error) {
 		return nil, fmt.Errorf("opening the root of process %d: %w", p.pid, err)
 	}
 	defer unix.Close(root)
+	var f *os.File
+	err = p.asItself(func() error {
+		f, err = p.openAt(root, name, flags)
+		return err
+	})
+	if err != nil && f != nil {
+		f.Close()
+		f = nil
+	}
+	return f, err
+}
+
+// openAt opens a regular file, or a folder where the flags ask for one.
+func (p *program) openAt(root int, name string, flags uint64) (*os.File, error) {
 	// O_PATH first: opening a device or a FIFO can act. Only what has been seen
 	// to be a regular file is opened for reading, through the descriptor.
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
 	fd, err := unix.Openat2(root, p.absolute(name), &how)
 	if err != nil {
-		return nil, fmt.Errorf("opening %s of process %d: %w", name, p.pid, err)
+		return nil, p.failed(name, err)
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return nil, fmt.Errorf("opening %s of process %d: %w", name, p.pid, err)
+		return nil, p.failed(name, err)
 	}
 	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && (flags&unix.O_DIRECTORY == 0 || kind != unix.S_IFDIR) {
 		return nil, fmt.Errorf("%s: %w", name, errNotRegular)
 	}
 	f, err := os.OpenFile(fmt.Sprintf("/proc/thread-self/fd/%d", fd), int(flags)|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("opening %s of process %d: %w", name, p.pid, err)
+		return nil, p.failed(name, err)
 	}
 	return f, nil
+}
+
+func (p *program) failed(name string, err error) error {
+	if errors.Is(err, unix.EACCES) {
+		err = errForbidden
+	}
+	return fmt.Errorf("opening %s of process %d: %w", name, p.pid, err)
 }
 
 // absolute gives the path below the process's root.
@@ -128,6 +149,7 @@ func (p *program) mayRead(f *os.File) error {
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return err
 	}
+	p.changed = max(p.changed, st.Ctim.Sec)
 	switch {
 	case p.uid == 0,
 		st.Uid == p.uid && st.Mode&0o400 != 0,

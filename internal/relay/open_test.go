@@ -20,6 +20,9 @@ func hostileFolder(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
+	if err := os.Mkdir(at("private"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	write := func(name, text string, mode os.FileMode) {
 		if err := os.WriteFile(at(name), []byte(text), mode); err != nil {
 			t.Fatal(err)
@@ -30,6 +33,7 @@ func hostileFolder(t *testing.T) string {
 	}
 	write("good", "0.0.0.0 80 10.0.0.1 8080\n", 0o644)
 	write("secret", secret, 0o600)
+	write("private/open", "text", 0o644)
 	write("large", strings.Repeat("x", maxConfig+1), 0o644)
 	write("full", strings.Repeat("x", maxConfig), 0o644)
 	if err := unix.Mkfifo(at("fifo"), 0o644); err != nil {
@@ -48,11 +52,13 @@ func TestOnlyPlainFilesAreRead(t *testing.T) {
 		t.Skip("needs root to be another user's reader")
 	}
 	dir := hostileFolder(t)
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
+	for at := dir; strings.HasPrefix(at, os.TempDir()+"/"); at = filepath.Dir(at) {
+		if err := os.Chmod(at, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	cases := map[string]error{
-		"good": nil, "link": nil, "full": nil, "large": errTooLarge, "secret": errForbidden, "fifo": errNotRegular, "tofifo": errNotRegular, "loop": unix.ELOOP,
+		"good": nil, "link": nil, "full": nil, "large": errTooLarge, "secret": errForbidden, "private/open": errForbidden, "private": errNotRegular, "fifo": errNotRegular, "tofifo": errNotRegular, "loop": unix.ELOOP,
 		"toself": unix.ELOOP, "none": unix.ENOENT, "": errNotRegular, ".": errNotRegular, "/dev/zero": errNotRegular, "/dev/null": errNotRegular, "/dev/watchdog": errNotRegular,
 		"/etc/shadow": errForbidden, "/proc/self/mem": errForbidden, "/proc/1/environ": errForbidden, "/dev/tty": errNotRegular, "good\x00x": unix.EINVAL,
 	}

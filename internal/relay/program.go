@@ -21,6 +21,8 @@ type program struct {
 	cwd  string // in its own root
 	uid  uint32
 	gids []uint32
+
+	changed int64 // when the newest of the files that were read changed, in seconds since 1970
 }
 
 func sorted(s []string) []string { slices.Sort(s); return s }

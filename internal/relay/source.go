@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,7 +85,9 @@ type found struct {
 	known bool // a program that has a reader
 	hops  []hop
 	err   error
-	far   func(b *busy) []destination // of a tunnel
+	// changed says that what was read may not be what runs.
+	changed error
+	far     func(b *busy) []destination // of a tunnel
 }
 
 // listener makes the rows of one listener: one for each destination set that
@@ -98,8 +101,8 @@ func (f *finder) listener(l *host.Listener, busy *busy) {
 		if why != nil {
 			failed = append(failed, host.Blind{Source: source, What: fmt.Sprintf("%s (pid %d) on %s port %d", p.Name, p.PID, l.Proto, l.Port), Why: why.Error()})
 		}
+		said = said || why == nil && f.know(p).known
 		for _, h := range ways {
-			said = said || why == nil
 			f.add(row{listener: l, process: p, hop: h})
 		}
 	}
@@ -143,9 +146,10 @@ func (f *finder) ways(l *host.Listener, p *host.Process, busy *busy) ([]hop, err
 		if seen := busy.hops(l, p); len(seen) > 0 {
 			return append(slices.DeleteFunc(out, func(h hop) bool { return h.rest }), seen...), nil
 		}
+		err = cmp.Or(err, k.changed)
 	}
 	if plain { // what it does here is known
-		err = nil
+		err = k.changed
 	}
 	return out, err
 }
@@ -215,6 +219,9 @@ func (f *finder) read(h *host.Process) found {
 	}
 	k := found{known: true}
 	k.hops, k.err = reader(p)
+	if k.err == nil {
+		k.changed = p.changedSince(h.PID)
+	}
 	k.far = func(b *busy) []destination { return sshFarEnd(p, b) }
 	return k
 }

@@ -78,7 +78,7 @@ func (e Editor) isOfUnit(ctx context.Context, l proc.Life, unit string, own map[
 // keeper says of a program that it runs what others ask it to.
 func keeper(exe string) bool {
 	switch strings.TrimSuffix(path.Base(exe), " (deleted)") {
-	case "sshd", "cron", "crond", "atd", "anacron", "dockerd", "containerd", "conmon", "podman", "crio", "kubelet", "systemd", "login", "agetty",
+	case "sshd", "cron", "crond", "atd", "anacron", "dockerd", "containerd", "podman", "crio", "kubelet", "systemd", "login", "agetty",
 		"libvirtd", "lxd", "incusd", "supervisord", "xinetd", "inetd", "runsvdir", "jenkins", "gitlab-runner", "salt-minion", "puppet", "ansible":
 		return true
 	}
