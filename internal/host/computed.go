@@ -34,6 +34,10 @@ const (
 	StateDNAT = 1 << 17
 )
 
+// ByReset is the Value of an Assign of FieldReject that answers with a TCP
+// reset; others answer with ICMP.
+const ByReset = 1
+
 // Span is a closed interval of numbers.
 type Span struct{ Lo, Hi uint32 }
 

@@ -115,9 +115,16 @@ func queueEffect(number int) host.Effect {
 	return host.Effect{Kind: "queue", Evidence: []string{"queue " + itoa(number)}}
 }
 
-func (m *machine) doReject(*fields) {
+func (m *machine) doReject(f *fields) {
+	how := host.Assign{Field: host.FieldReject}
+	if f.u32(1) == rejectReset {
+		how.Value = host.ByReset
+	}
 	m.each(func(s *state) {
-		s.assign(host.Assign{Field: host.FieldReject})
+		s.assign(how)
 		s.end(host.Drop, "")
 	})
 }
+
+// rejectReset is NFT_REJECT_TCP_RST.
+const rejectReset = 1

@@ -167,13 +167,24 @@ func (r *run) verdict(rule *host.Rule, b *host.Branch, s state, e *ends, depth i
 func (r *run) drop(rule *host.Rule, b *host.Branch, s state) {
 	for _, a := range b.Assigns {
 		if a.Field == host.FieldReject {
-			s.note(r.step(rule, "refused"))
-			r.nobody(s, Refused, "refused by "+r.ruleText(rule))
+			r.reject(rule, a, s)
 			return
 		}
 	}
 	s.note(r.step(rule, "dropped"))
 	r.nobody(s, Dropped, "dropped by "+r.ruleText(rule))
+}
+
+// reject tells the sender. An ICMP message of the input hook has the packet's
+// destination as its source, which must be this host's.
+func (r *run) reject(rule *host.Rule, a host.Assign, s state) {
+	if r.base.chain.Base.Hook == "input" && a.Value != host.ByReset && r.mute(&s) {
+		s.note(r.step(rule, "dropped"))
+		r.nobody(s, Dropped, "dropped by "+r.ruleText(rule)+": this host cannot refuse in the name of an address that is not its own")
+		return
+	}
+	s.note(r.step(rule, "refused"))
+	r.nobody(s, Refused, "refused by "+r.ruleText(rule))
 }
 
 // jump runs another chain. A jump behind which nothing happened is no step.

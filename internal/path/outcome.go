@@ -87,8 +87,8 @@ func (k *walker) answer() Answer {
 			conditions[i] = append(conditions[i], c)
 		}
 	}
-	if len(out) == 1 && out[0].Kind != Unknown {
-		out[0].Certain = true
+	if len(out) == 1 {
+		out[0].Certain = out[0].Kind != Unknown
 	} else {
 		for i := range out {
 			out[i].Condition = cmp.Or(either(conditions[i]), "in other cases")

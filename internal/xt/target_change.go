@@ -121,7 +121,11 @@ func rejectTarget(d *data) Result {
 		d.refuse()
 		return Result{}
 	}
-	return d.target().add(false, "reject-with", list[with]).does(host.Drop).sets(host.Assign{Field: host.FieldReject})
+	how := host.Assign{Field: host.FieldReject}
+	if list[with] == "tcp-reset" {
+		how.Value = host.ByReset
+	}
+	return d.target().add(false, "reject-with", list[with]).does(host.Drop).sets(how)
 }
 
 // synproxyTarget reads struct nf_synproxy_info. It takes SYN and the client's
