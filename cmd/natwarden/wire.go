@@ -28,6 +28,7 @@ func editors() []change.Editor {
 // groups; no group is all.
 func inputFor(spaces []audit.Space, labels map[netns.ID]string, groups []string) (audit.Input, error) {
 	in := audit.Input{Spaces: spaces, Tool: tool()}
+	groups = withNeeded(groups)
 	for _, s := range sources() {
 		if len(groups) == 0 || s.Group() == always || slices.Contains(groups, s.Group()) {
 			in.Sources = append(in.Sources, s)
@@ -45,6 +46,18 @@ func inputFor(spaces []audit.Space, labels map[netns.ID]string, groups []string)
 	in.Scope.Root = "/"
 	in.Scope.PIDNamespace, err = pidNamespace()
 	return in, err
+}
+
+// withNeeded adds the groups without which others would prove what they have not
+// seen: a flow is explained by a rule, a relay is found by its listeners.
+func withNeeded(groups []string) []string {
+	out := slices.Clone(groups)
+	for _, need := range []struct{ group, of string }{{groupRules, groupFlows}, {groupSockets, groupRelays}} {
+		if slices.Contains(out, need.of) && !slices.Contains(out, need.group) {
+			out = append(out, need.group)
+		}
+	}
+	return out
 }
 
 // listeners reads the listeners of a namespace, for comparing before and after.
