@@ -38,7 +38,7 @@ func TestShrunkCases(t *testing.T) {
 		{name: "a transparent socket answers", nft: pre("filter", "-150", `iifname "c0" meta mark set 1`), routes: local, to: "10.9.0.5:3128", listeners: proxy, want: "local 0.0.0.0:3128"},
 		{name: "a NAT chain without translations is never run", nft: pre("nat", "-100", "tcp dport 80 drop"), to: "10.1.0.1:80", listeners: proxy, want: "local 0.0.0.0:80"},
 		{name: "and is run where connections are tracked", nft: pre("nat", "-100", "tcp dport 80 drop", "tcp dport 90 redirect to :80"), to: "10.1.0.1:80", listeners: proxy, want: "nobody dropped"},
-		{name: "TPROXY before DNAT loses the connection", routes: local, listeners: proxy, to: "10.1.0.1:80", want: "nobody refused",
+		{name: "TPROXY before DNAT answers, and loses the connection", routes: local, listeners: proxy, to: "10.1.0.1:80", want: "local 0.0.0.0:3128",
 			tables: map[string][]string{"legacy 4 mangle": {"-A PREROUTING -i c+ -p tcp -j TPROXY --on-port 3128 --tproxy-mark 0x1/0x1"}, "legacy 4 nat": {"-A PREROUTING -p tcp -j DNAT --to-destination 10.3.0.2:443"}}},
 		{name: "TPROXY without a socket drops", routes: local, to: "10.1.0.1:80", want: "nobody dropped",
 			tables: map[string][]string{"legacy 4 mangle": {"-A PREROUTING -i c+ -p tcp -j TPROXY --on-port 3128 --tproxy-mark 0x1/0x1"}}},

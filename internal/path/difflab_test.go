@@ -383,7 +383,9 @@ func (l *diffLab) poll(probes []*probe) {
 func (p *probe) ready() {
 	errno, _ := unix.GetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	switch {
-	case errno == int(unix.ECONNREFUSED) || errno == int(unix.ECONNRESET):
+	case errno == int(unix.ECONNRESET): // a reset of the first packet is ECONNREFUSED
+		p.got = "connected" // what answered it does not know the next
+	case errno == int(unix.ECONNREFUSED):
 		p.got = "refused"
 	case errno != 0:
 		p.got = "unreachable"
@@ -396,7 +398,9 @@ func (p *probe) ready() {
 		case n > 0 && string(b[:n]) == "backend\n": // the backend's arrivals say which
 		case n > 0:
 			p.got = strings.TrimSpace(string(b[:n]))
-		case err == unix.ECONNRESET || err == unix.ECONNREFUSED:
+		case err == unix.ECONNRESET:
+			p.got = "connected"
+		case err == unix.ECONNREFUSED:
 			p.got = "refused"
 		case err != unix.EAGAIN:
 			p.got = fmt.Sprintf("closed %v", err)

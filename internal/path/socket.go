@@ -97,12 +97,11 @@ func (k *walker) deliver(s state) {
 // handed is what TPROXY gave to a socket. Where the destination was translated
 // after that, TPROXY does not find the connection of the next packet again.
 func (k *walker) handed(s state, l *host.Listener) {
-	if s.changed && k.packet.Proto == host.TCP {
-		k.nobody(s, Refused, "refused: TPROXY hands the first packet to the socket on "+socketText(l)+
-			", but the translation behind it keeps it from finding the connection again")
-		return
+	reason := "a transparent socket of this host takes it by TPROXY"
+	if s.handedAs != s.tuple && k.packet.Proto == host.TCP {
+		reason += "; the connection breaks at the next packet, since a translation behind TPROXY keeps it from being found again"
 	}
-	k.answered(s, l)
+	k.end(s, Outcome{Kind: Local, AnsweredBy: socketText(l), Listener: l, Reason: reason})
 }
 
 // mute says that no answer can be sent: its source would be an IPv4 address

@@ -38,9 +38,10 @@ type facts struct {
 	flow       flow
 	toDone     bool // the destination translation of the flow is decided
 	fromDone   bool
-	changed    bool // the destination was translated
-	socket     int  // of the listener that TPROXY gave it, plus one
-	remarked   bool // since the routing decision of a packet of this host
+	changed    bool  // the destination was translated
+	socket     int   // of the listener that TPROXY gave it, plus one
+	handedAs   tuple // when TPROXY did
+	remarked   bool  // since the routing decision of a packet of this host
 }
 
 // state is a packet under way.

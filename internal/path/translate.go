@@ -330,7 +330,7 @@ func (r *run) tproxy(rule *host.Rule, e *host.Effect, s state) []result {
 	}
 	i, _ := r.listener(&s, at)
 	if i >= 0 && r.world.Space.Listeners[i].Transparent {
-		s.socket = i + 1
+		s.socket, s.handedAs = i+1, s.tuple
 		s.note(r.step(rule, "tproxy to "+netip.AddrPortFrom(at.addr, at.port).String()))
 		return []result{{state: s}}
 	}
