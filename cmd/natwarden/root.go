@@ -53,6 +53,7 @@ func (o *Options) json() bool { return o.Output == "json" }
 type app struct {
 	*streams
 	Options
+	carried string // the change that this run carried out or took back, if any
 }
 
 // execute runs one command line and gives its exit code.
@@ -62,10 +63,22 @@ func execute(ctx context.Context, s *streams, args []string) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if flushed := s.flush(); flushed != nil && (err == nil || errors.As(err, new(verdict))) {
-		err = flushed
+		err = a.unheard(err, flushed)
 	}
 	a.tell(err)
 	return exitCode(err)
+}
+
+// unheard is the end of a run whose result could not be written: an error, for a
+// report that is cut short must not look whole. But where the host was changed the
+// exit code goes on telling how: 1 would say that nothing was.
+func (a *app) unheard(result, flushed error) error {
+	if a.carried == "" {
+		return flushed
+	}
+	a.note("%s", clean(flushed.Error()))
+	a.note("change %s is not affected by that: the exit code tells how it ended", a.carried)
+	return result
 }
 
 // tell says on standard error what went wrong and what to do next.

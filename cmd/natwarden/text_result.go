@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -29,8 +30,11 @@ func (a *app) finish(r *remediate.Result, err error, words telling) error {
 	if r == nil {
 		return err
 	}
+	if slices.Contains([]string{remediate.Done, remediate.RolledBack, remediate.Failed}, r.Status) {
+		a.carried = r.Change
+	}
 	if a.json() {
-		if err := writeJSON(a.out, r); err != nil {
+		if err := writeJSON(a.out, r); err != nil && a.carried == "" { // else it is told of when the rest is written
 			return err
 		}
 	} else if a.Quiet {
