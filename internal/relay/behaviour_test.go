@@ -3,6 +3,7 @@ package relay
 import (
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -212,4 +213,20 @@ func TestARenamedRelay(t *testing.T) {
 	l.start(l.file("httpd-helper", string(b), 0o755), "TCP-LISTEN:80,fork", "TCP:10.77.2.2:8080")
 	l.waitFor(80)
 	l.expect(80, "forwarder tcp 80 10.77.2.2:8080 by httpd-helper")
+}
+
+// A process may listen here and connect from another network namespace, which
+// it has gone to since.
+func TestARelayThatWentElsewhere(t *testing.T) {
+	here, there := newLive(t, "python3"), newLiveIn(t)
+	there.backend("8080")
+	anchor := there.start("/bin/sleep", "60")
+	script := strings.Replace(pythonRelay, "while True:\n    c, _ = l.accept()", `import ctypes
+if ctypes.CDLL(None, use_errno=True).setns(os.open(sys.argv[4], os.O_RDONLY), 0x40000000): raise OSError(ctypes.get_errno())
+while True:
+    c, _ = l.accept()`, 1)
+	here.python(script, "80", backendAddr, "8080", "/proc/"+strconv.Itoa(anchor.Process.Pid)+"/ns/net")
+	here.waitFor(80)
+	here.talk("80", "2")
+	here.expect(80, "forwarder tcp 80 10.77.2.2:8080 by "+pythonName(t))
 }

@@ -35,6 +35,12 @@ type live struct {
 func newLive(t *testing.T, needs ...string) *live {
 	t.Helper()
 	t.Parallel() // they wait more than they work
+	return newLiveIn(t, needs...)
+}
+
+// newLiveIn makes one more lab for a test.
+func newLiveIn(t *testing.T, needs ...string) *live {
+	t.Helper()
 	l := &live{t, labtest.New(t, append(needs, "ip")...), t.TempDir()}
 	for _, line := range []string{"link set lo up", "addr add " + hostAddr + "/32 dev lo", "addr add " + backendAddr + "/32 dev lo", "addr add fd77::2/128 dev lo"} {
 		l.space.MustRun(t, "", append([]string{"ip"}, strings.Fields(line)...)...)
