@@ -16,17 +16,28 @@ const MaxSize = 1 << 20
 // decides what natwarden removes. Every error is an ErrPolicy; a missing file
 // is an fs.ErrNotExist as well.
 func Load(path string) (*Policy, error) {
-	data, err := readTrusted(path)
+	data, err := readTrusted(path, MaxSize)
 	if err != nil {
 		return nil, fmt.Errorf("reading policy %s: %w", path, untrusted{err})
 	}
 	return Parse(data, path)
 }
 
+// ReadTrusted reads a file that decides what natwarden does, at most limit
+// bytes of it. It refuses one that others than root (or the user who runs natwarden) could have
+// written, as Load does.
+func ReadTrusted(path string, limit int64) ([]byte, error) {
+	data, err := readTrusted(path, limit)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	return data, nil
+}
+
 // readTrusted follows symbolic links, so that a policy may stand in a
 // checkout, but only through folders, links and to a file that nobody else can
 // change; after that walk the place cannot be exchanged under it.
-func readTrusted(path string) ([]byte, error) {
+func readTrusted(path string, limit int64) ([]byte, error) {
 	real, err := trustedPath(path)
 	if err != nil {
 		return nil, err
@@ -41,7 +52,7 @@ func readTrusted(path string) ([]byte, error) {
 	if err := trustedFile(fd, real); err != nil {
 		return nil, err
 	}
-	return readBounded(file)
+	return readBounded(file, limit)
 }
 
 func trustedFile(fd int, path string) error {
@@ -55,10 +66,10 @@ func trustedFile(fd int, path string) error {
 	return trusted(&st, path)
 }
 
-func readBounded(file *os.File) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(file, MaxSize+1))
-	if err == nil && len(data) > MaxSize {
-		err = fmt.Errorf("%s is larger than 1 MiB", file.Name())
+func readBounded(file *os.File, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("%s is larger than %d MiB", file.Name(), limit>>20)
 	}
 	return data, err
 }

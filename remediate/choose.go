@@ -68,7 +68,7 @@ func (c *chooser) wants(r *host.Redirect) bool {
 	violation := r.Verdict == host.Violation
 	switch {
 	case len(c.o.Only) > 0 && !named:
-		return violation && c.leave(r, "it is not named by --only")
+		return violation && c.leave(r, c.unnamed())
 	case violation && asleep && !c.includes(IncludeInactive):
 		return c.leave(r, "it is "+r.State+": --include inactive ends it as well")
 	case violation:
@@ -79,6 +79,14 @@ func (c *chooser) wants(r *host.Redirect) bool {
 		return c.leave(r, "it is no violation but "+r.Verdict+allowedBy(r))
 	}
 	return false
+}
+
+// unnamed is why a row stays that was not chosen.
+func (c *chooser) unnamed() string {
+	if c.o.Exactly != nil {
+		return "it is not in the plan"
+	}
+	return "it is not named by --only"
 }
 
 func allowedBy(r *host.Redirect) string {

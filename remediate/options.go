@@ -37,6 +37,11 @@ type Options struct {
 	Irreversible bool     // go on where the way back cannot be proven
 	DryRun       bool     // plan and prove only: no lock, no state directory, nothing written
 
+	// Exactly is a plan that was made before: it is carried out as it stands, or
+	// not at all. Only, Include and Irreversible are then its own.
+	Exactly      *PlanFile
+	PolicySHA256 string // of Policy, to compare with that of the plan
+
 	StateDir string           // "" is rollback.DefaultDir
 	Version  string           // of natwarden, for manifests
 	Policy   []byte           // the policy file's bytes for the snapshot; nil for the built-in one

@@ -24,6 +24,8 @@ type Result struct {
 	// Notes are for the person at the terminal: what a step does besides, what
 	// could not be done exactly as asked.
 	Notes []string `json:"-"`
+
+	plan *plan // of a dry run
 }
 
 // Step is one change as it is shown.

@@ -66,6 +66,7 @@ func (r *Result) failPlan(code int, err error) (*Result, error) {
 // planned is the result of a plan that is not carried out.
 func (r *Result) planned(p *plan) *Result {
 	r.show(p, false)
+	r.plan = p
 	r.Status, r.ExitCode = Nothing, r.remains()
 	if len(r.Steps) > 0 {
 		r.Status, r.ExitCode = Pending, exitViolations

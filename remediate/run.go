@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/natwarden/natwarden/internal/change"
@@ -21,7 +22,10 @@ const tries = 3
 // With Options.DryRun it plans and proves the same steps and changes nothing.
 func Run(ctx context.Context, rows []host.Redirect, blind []host.Blind, spaces []Space, editors []change.Editor, o Options) (*Result, error) {
 	r := &run{rows: rows, spaces: spaces, editors: editors, o: o.withDefaults(), result: newResult(blind)}
-	err := r.plan(ctx)
+	err := r.take(o.Exactly)
+	if err == nil {
+		err = r.plan(ctx)
+	}
 	if err != nil {
 		return r.result.fail(exitFor(err), err)
 	}
@@ -73,10 +77,27 @@ func (r *run) plan(ctx context.Context) error {
 			break
 		}
 	}
+	if err == nil && r.o.Exactly != nil {
+		err = r.o.Exactly.match(made)
+	}
 	if err == nil {
 		r.planned = made
 	}
 	return err
+}
+
+// take makes a run carry out a plan that was made before.
+func (r *run) take(f *PlanFile) error {
+	if f == nil {
+		return nil
+	}
+	if err := f.fits(r.spaces, r.o); err != nil {
+		return err
+	}
+	r.o.Only, r.o.Include, r.o.Irreversible = f.IDs(), f.Include, f.Irreversible
+	return f.vanished(func(id string) bool {
+		return slices.ContainsFunc(r.rows, func(row host.Redirect) bool { return row.ID == id })
+	})
 }
 
 // carryOut changes the host: lock, look again, snapshot, journal, edit, cut,

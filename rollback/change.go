@@ -152,7 +152,7 @@ func (c *Change) checkGroups() error {
 			return fmt.Errorf("journal line %d: the plan has no group %d", i+1, e.Group)
 		}
 		if e.Replaced != nil {
-			if err := e.Replaced.check(); err != nil {
+			if err := e.Replaced.Check(); err != nil {
 				return fmt.Errorf("journal line %d: %w", i+1, err)
 			}
 		}

@@ -93,7 +93,7 @@ func ParsePlan(data []byte) (*Plan, error) {
 		return nil, fmt.Errorf("%q is no change id", p.Change)
 	}
 	for i, g := range p.Groups {
-		if err := g.check(); err != nil {
+		if err := g.Check(); err != nil {
 			return nil, fmt.Errorf("group %d: %w", i, err)
 		}
 	}
@@ -104,7 +104,8 @@ func actions() []string {
 	return []string{change.Delete, change.Add, change.Edit, change.Cut, change.Stop, change.Start, change.Detach, change.Attach}
 }
 
-func (g Group) check() error {
+// Check says what a group lacks that carrying it out needs.
+func (g Group) Check() error {
 	if g.Backend == "" {
 		return errors.New("it names no backend")
 	}

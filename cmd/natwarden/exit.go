@@ -36,6 +36,7 @@ var (
 	errPrivilege = errors.New("privilege")
 	errPolicy    = errors.New("policy")
 	errBusy      = errors.New("busy")
+	errRefusal   = errors.New("refusal")
 )
 
 // kindError is an error of one of these kinds, with what to do next. Its text
@@ -85,7 +86,7 @@ func exitCode(err error) int {
 		return exitPolicy
 	case errors.Is(err, errBusy), errors.Is(err, change.ErrBusy), errors.As(err, new(*rollback.BusyError)):
 		return exitBusy
-	case errors.Is(err, change.ErrStale):
+	case errors.Is(err, errRefusal), errors.Is(err, change.ErrStale):
 		return exitRefused
 	case errors.Is(err, errPrivilege), errors.Is(err, unix.EPERM):
 		return exitPrivilege

@@ -23,6 +23,8 @@ import (
 // RemediateOptions are the flags of remediate.
 type RemediateOptions struct {
 	DryRun       bool
+	PlanOut      string
+	Plan         string
 	Only         []string
 	Include      []string
 	Irreversible bool
@@ -32,6 +34,8 @@ type RemediateOptions struct {
 
 	ConfirmWithin time.Duration
 
+	exactly *remediate.PlanFile // read from Plan
+
 	// alive tells the watchdog that this process lives, as long as it is open.
 	alive io.Closer
 }
@@ -39,6 +43,8 @@ type RemediateOptions struct {
 // AddFlags defines the flags.
 func (o *RemediateOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.DryRun, "dry-run", false, "plan and prove, change nothing")
+	f.StringVar(&o.PlanOut, "plan-out", "", "with --dry-run: keep the plan in this new `FILE`, for review")
+	f.StringVar(&o.Plan, "plan", "", "carry out exactly the plan in `FILE`, or nothing")
 	f.StringArrayVar(&o.Only, "only", nil, "end only the redirect with this `ID`; may be repeated")
 	f.StringSliceVar(&o.Include, "include", nil, "what else may be touched, `KINDS` of: "+strings.Join(remediate.IncludeKinds(), ", "))
 	f.BoolVar(&o.Irreversible, "irreversible", false, "go on where the way back cannot be proven")
@@ -82,7 +88,10 @@ func runRemediate(ctx context.Context, a *app, o *RemediateOptions) error {
 	if err := needRight("remediate", unix.CAP_NET_ADMIN); err != nil {
 		return err
 	}
-	pol, err := a.policyToChange(o.Only)
+	if err := o.readPlan(a); err != nil {
+		return err
+	}
+	pol, err := a.policyToChange(o.named())
 	if err != nil {
 		return err
 	}
@@ -101,6 +110,14 @@ func runRemediate(ctx context.Context, a *app, o *RemediateOptions) error {
 	return o.carryOut(ctx, a, s, report, pol)
 }
 
+// named are the redirects that the user named, one by one or by a plan.
+func (o *RemediateOptions) named() []string {
+	if o.exactly != nil {
+		return o.exactly.IDs()
+	}
+	return o.Only
+}
+
 // mindUnfinished ends what an earlier run left unfinished; a dry run only says so.
 func (o *RemediateOptions) mindUnfinished(ctx context.Context, a *app) error {
 	if !o.DryRun {
@@ -115,6 +132,9 @@ func (o *RemediateOptions) check(a *app) error {
 		if !slices.Contains(remediate.IncludeKinds(), kind) {
 			return usage("--include takes "+strings.Join(remediate.IncludeKinds(), ", "), "%q is nothing to include", kind)
 		}
+	}
+	if err := o.checkPlan(); err != nil {
+		return err
 	}
 	if o.DryRun {
 		return nil
@@ -153,6 +173,11 @@ func (o *RemediateOptions) carryOut(ctx context.Context, a *app, s *spaces, repo
 	if o.DryRun {
 		words = planned
 	}
+	if err == nil && o.PlanOut != "" {
+		if err = o.writePlan(a, result, o.options(a, pol)); err != nil {
+			result.Status, result.ExitCode = remediate.Failed, exitError
+		}
+	}
 	if err == nil && result.Change != "" && len(result.Blind) > 0 {
 		err = lookAgain(ctx, s, pol, result)
 	}
@@ -190,6 +215,8 @@ func (o *RemediateOptions) options(a *app, pol *policy.Policy) remediate.Options
 		StateDir:     a.StateDir,
 		Version:      version,
 		Policy:       pol.Source,
+		PolicySHA256: pol.SHA256,
+		Exactly:      o.exactly,
 		Now:          time.Now,
 		Listeners:    listeners(),
 		Settle:       settleTime,

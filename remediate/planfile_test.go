@@ -1,0 +1,161 @@
+package remediate
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/natwarden/natwarden/internal/change"
+	"github.com/natwarden/natwarden/internal/host"
+)
+
+// planned makes a plan file of the host of web, and the host.
+func planned(t testing.TB, o Options) (f *PlanFile, nft *kernel, editors []change.Editor, rows []host.Redirect) {
+	t.Helper()
+	nft, legacy, rows := web()
+	editors = []change.Editor{nft, legacy}
+	o.DryRun = true
+	r, err := Run(context.Background(), rows, nil, here(), editors, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := r.PlanFile(o, o.PolicySHA256, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := made.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f, err = ParsePlanFile(data); err != nil {
+		t.Fatal(err)
+	}
+	return f, nft, editors, rows
+}
+
+func TestAPlanIsCarriedOutAsItStands(t *testing.T) {
+	o := options(t)
+	var nft *kernel
+	var editors []change.Editor
+	var rows []host.Redirect
+	o.Exactly, nft, editors, rows = planned(t, o)
+	nft.places["ip nat OTHER"] = []string{"x"} // elsewhere: it does not matter
+	rows = append(rows, row("id-x", "nf_tables", "ip nat OTHER", "x", 1))
+	r, err := Run(context.Background(), rows, nil, here(), editors, o)
+	if err != nil || r.Status != Done || r.ExitCode != exitViolations || len(r.Left) != 1 || r.Left[0].Why != "it is not in the plan" {
+		t.Fatalf("%+v %v", r, err)
+	}
+	wantPlaces(t, nft, nat, "a", "d")
+	wantPlaces(t, nft, "ip nat OTHER", "x")
+}
+
+func TestAStalePlanIsRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		alter func(k *kernel, rows *[]host.Redirect, o *Options)
+		want  string
+	}{
+		"a rule came beside":   {func(k *kernel, _ *[]host.Redirect, _ *Options) { k.places[nat] = append(k.places[nat], "z") }, "ip nat PREROUTING: 0 gone, 1 new"},
+		"the order changed":    {func(k *kernel, _ *[]host.Redirect, _ *Options) { k.places[nat] = []string{"d", "b", "c", "a"} }, "the order changed"},
+		"a redirect is gone":   {func(_ *kernel, rows *[]host.Redirect, _ *Options) { *rows = (*rows)[1:] }, "is no longer there"},
+		"the policy allows it": {func(_ *kernel, rows *[]host.Redirect, _ *Options) { (*rows)[0].Verdict = host.Allowed }, "not possible any more"},
+		"it was reworded": {func(_ *kernel, _ *[]host.Redirect, o *Options) {
+			o.Exactly.Groups[0].Steps[0].Before.Text = "rule harmless"
+		}, `not "rule harmless"`},
+		"another policy": {func(_ *kernel, _ *[]host.Redirect, o *Options) { o.PolicySHA256 = "beef" }, "another policy"},
+		"another host": {func(_ *kernel, _ *[]host.Redirect, o *Options) {
+			o.Exactly.Origin.BootID, o.Exactly.Origin.Host = "x", "other"
+		}, "on host other"},
+		"another namespace": {func(_ *kernel, _ *[]host.Redirect, o *Options) { o.Exactly.Origin.Netns[0].Ino++ }, "not the one that the plan was made for"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := options(t)
+			f, nft, editors, rows := planned(t, o)
+			o.Exactly = f
+			c.alter(nft, &rows, &o)
+			r, err := Run(context.Background(), rows, nil, here(), editors, o)
+			if err == nil || r.ExitCode != exitRefused || !strings.Contains(err.Error(), c.want) || nft.edits > 0 {
+				t.Errorf("%+v %v", r, err)
+			}
+		})
+	}
+}
+
+// The host changes between the look at it and the lock.
+func TestAPlanThatGoesStaleUnderTheLockIsRefused(t *testing.T) {
+	o := options(t)
+	f, nft, editors, rows := planned(t, o)
+	o.Exactly = f
+	start := nft.worlds
+	nft.onWorld = func(n int) {
+		if n == start+2 {
+			nft.places[nat] = append([]string{"new"}, nft.places[nat]...)
+		}
+	}
+	r, err := Run(context.Background(), rows, nil, here(), editors, o)
+	if err == nil || r.ExitCode != exitRefused || nft.edits > 0 {
+		t.Errorf("%+v %v", r, err)
+	}
+}
+
+func TestPlanFilesThatAreNotAsWritten(t *testing.T) {
+	f, _, _, _ := planned(t, options(t))
+	good, err := f.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, alter := range map[string]func(string) string{
+		"an unknown key": func(s string) string { return strings.Replace(s, `"kind"`, `"more": 1, "kind"`, 1) },
+		"behind it":      func(s string) string { return s + "{}" },
+		"torn":           func(s string) string { return s[:len(s)/2] },
+		"another kind":   func(s string) string { return strings.Replace(s, planFileKind, "x", 1) },
+		"a later form":   func(s string) string { return strings.Replace(s, `"schema_version": 1`, `"schema_version": 2`, 1) },
+		"it shows a lie": func(s string) string { return strings.Replace(s, `"before": "rule b"`, `"before": "rule harmless"`, 1) },
+		"it shows less": func(s string) string {
+			var f PlanFile
+			if err := json.Unmarshal([]byte(s), &f); err != nil {
+				t.Fatal(err)
+			}
+			f.Steps = f.Steps[1:]
+			out, err := json.Marshal(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(out)
+		},
+		"an unknown action": func(s string) string { return strings.ReplaceAll(s, `"action": "delete"`, `"action": "exec"`) },
+	} {
+		bad := alter(string(good))
+		if bad == string(good) {
+			t.Fatalf("%s: nothing was altered", name)
+		}
+		if _, err := ParsePlanFile([]byte(bad)); err == nil {
+			t.Errorf("%s: it was taken", name)
+		}
+	}
+}
+
+func FuzzPlanFile(f *testing.F) {
+	plan, _, _, _ := planned(f, Options{})
+	data, err := plan.Marshal()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := ParsePlanFile(data)
+		if err != nil {
+			return
+		}
+		for _, g := range p.Groups {
+			for _, s := range g.Steps {
+				if s.Object() == nil {
+					t.Error("a step without an object went through")
+				}
+			}
+		}
+		if _, err := p.Marshal(); err != nil {
+			t.Errorf("what was read cannot be written: %v", err)
+		}
+	})
+}
