@@ -83,8 +83,28 @@ func (r *run) chain(c *host.Chain, live []state, depth int) ends {
 
 // rule runs one rule and gives the ways that go on to the next.
 func (r *run) rule(rule *host.Rule, live []state, e *ends, depth int) []state {
-	next := make([]state, 0, len(live))
-	forked := false
+	for i := range live {
+		if r.concernsAny(rule, &live[i]) {
+			return joined(r.fork(rule, live, e, depth))
+		}
+	}
+	return live
+}
+
+// concernsAny says whether a branch of the rule may take the packet and do something.
+func (r *run) concernsAny(rule *host.Rule, s *state) bool {
+	for b := range rule.Branches {
+		if t, _ := r.match(&rule.Branches[b].Match, s); t == yes || t == maybe && acts(&rule.Branches[b]) {
+			return true
+		}
+	}
+	return false
+}
+
+// fork sends each way through the branch that takes it, or through several
+// where that is open.
+func (r *run) fork(rule *host.Rule, live []state, e *ends, depth int) []state {
+	var next []state
 	for _, s := range live {
 		pass := true // s, or what of it no branch took, goes on
 		for b := range rule.Branches {
@@ -93,7 +113,6 @@ func (r *run) rule(rule *host.Rule, live []state, e *ends, depth int) []state {
 			if t == no || t == maybe && !acts(branch) {
 				continue
 			}
-			forked = true
 			taken := s
 			if t == maybe {
 				taken, s = s.guessing(words), s.guessing(negated(words))
@@ -107,9 +126,6 @@ func (r *run) rule(rule *host.Rule, live []state, e *ends, depth int) []state {
 		if pass {
 			next = append(next, s)
 		}
-	}
-	if forked {
-		return joined(next)
 	}
 	return next
 }

@@ -380,11 +380,16 @@ func (l *diffLab) poll(probes []*probe) {
 	}
 }
 
+func (p *probe) connected() bool {
+	_, err := unix.Getpeername(p.fd)
+	return err == nil
+}
+
 func (p *probe) ready() {
 	errno, _ := unix.GetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	switch {
-	case errno == int(unix.ECONNRESET): // a reset of the first packet is ECONNREFUSED
-		p.got = "connected" // what answered it does not know the next
+	case errno != 0 && p.Proto == host.TCP && (errno == int(unix.ECONNRESET) || p.connected()):
+		p.got = "connected" // a later packet went wrong; a reset of the first one is ECONNREFUSED
 	case errno == int(unix.ECONNREFUSED):
 		p.got = "refused"
 	case errno != 0:

@@ -38,7 +38,7 @@ func (k *walker) match(m *host.Match, s *state) (truth, string) {
 	if m.Dead != "" || m.Family != "" && m.Family != host.Both && m.Family != k.family {
 		return no, ""
 	}
-	a := &asking{walker: k, s: s}
+	a := asking{walker: k, s: s}
 	if !a.sets(m) || !a.ifaces(m) || !a.tests(m) || !a.waits(m) {
 		return no, ""
 	}
@@ -87,25 +87,42 @@ func negated(words string) string { return "not (" + words + ")" }
 func (a *asking) sets(m *host.Match) bool {
 	s := a.s
 	a.late = asksOriginal(m) && s.tuple != s.orig
-	if !m.Protos.Has(a.packet.Proto) {
+	if !has(m.Protos, a.packet.Proto) {
 		return false
 	}
-	if !a.inSet(m.Ports.Has(host.Port(s.dport)), m.Ports.Has(host.Port(s.orig.dport)), "to port "+host.PortsString(m.Ports)) {
+	to := func(p uint16) bool { return has(m.Ports, host.Port(p)) }
+	if !a.inSet(to(s.dport), to(s.orig.dport), func() string { return "to port " + host.PortsString(m.Ports) }) {
 		return false
 	}
-	if !a.inSet(m.Address.Has(s.dst), m.Address.Has(s.orig.dst), "to "+host.AddrsString(m.Address)) {
+	if !a.inSet(has(m.Address, s.dst), has(m.Address, s.orig.dst), func() string { return "to " + host.AddrsString(m.Address) }) {
 		return false
 	}
-	return a.source(m)
+	return a.source(m) && a.sourcePort(m)
 }
 
 // inSet joins membership in a set that is about the packet, or, of some
 // matches, about the original tuple: where those differ it is open.
-func (a *asking) inSet(now, original bool, words string) bool {
+func (a *asking) inSet(now, original bool, words func() string) bool {
 	if a.late && now != original {
-		return a.open(words)
+		return a.open(words())
 	}
 	return now
+}
+
+// has says whether a point is in a set, whose ranges are in order.
+func has[T host.Point[T]](set host.Set[T], p T) bool {
+	if set.Any() {
+		return true
+	}
+	i, j := 0, len(set)
+	for i < j {
+		if m := (i + j) / 2; set[m].Hi.Compare(p) < 0 {
+			i = m + 1
+		} else {
+			j = m
+		}
+	}
+	return i < len(set) && set[i].Lo.Compare(p) <= 0
 }
 
 func asksOriginal(m *host.Match) bool {
@@ -119,38 +136,39 @@ func asksOriginal(m *host.Match) bool {
 
 func (a *asking) source(m *host.Match) bool {
 	s := a.s
+	words := func() string { return "from " + host.AddrsString(m.Source) }
 	switch {
 	case m.Source.Any():
+		return true
 	case !s.src.IsValid():
-		if !a.deduced("from " + host.AddrsString(m.Source)) {
-			return false
-		}
-	case !a.inSet(m.Source.Has(s.src), s.orig.src.IsValid() && m.Source.Has(s.orig.src), "from "+host.AddrsString(m.Source)):
-		return false
+		return a.deduced(words())
 	}
+	return a.inSet(has(m.Source, s.src), s.orig.src.IsValid() && has(m.Source, s.orig.src), words)
+}
+
+func (a *asking) sourcePort(m *host.Match) bool {
+	s := a.s
+	words := func() string { return "from port " + host.PortsString(m.SPorts) }
 	switch {
 	case m.SPorts.Any():
 		return true
 	case s.sport == 0:
-		return a.deduced("from port " + host.PortsString(m.SPorts))
+		return a.deduced(words())
 	}
-	return a.inSet(m.SPorts.Has(host.Port(s.sport)), m.SPorts.Has(host.Port(s.orig.sport)), "from port "+host.PortsString(m.SPorts))
+	return a.inSet(has(m.SPorts, host.Port(s.sport)), has(m.SPorts, host.Port(s.orig.sport)), words)
 }
 
 func (a *asking) ifaces(m *host.Match) bool {
-	return a.iface(m.In, false, "in "+m.In.String()) && a.iface(m.Out, true, "out "+m.Out.String())
-}
-
-func (a *asking) iface(i host.Ifaces, out bool, words string) bool {
-	switch {
-	case i.Any():
-		return true
-	case out:
-		return named(i, a.s.out)
-	case a.s.inAny:
-		return a.deduced(words)
+	if !m.Out.Any() && !named(m.Out, a.s.out) {
+		return false
 	}
-	return named(i, a.s.in)
+	switch {
+	case m.In.Any():
+		return true
+	case a.s.inAny:
+		return a.deduced("in " + m.In.String())
+	}
+	return named(m.In, a.s.in)
 }
 
 func named(i host.Ifaces, name string) bool {
