@@ -147,6 +147,7 @@ func listenerMatchObject() object[lm] {
 // familyError is a word that is no family of packets; tables have more.
 type familyError string
 
+// Error says why the word is none, and what to write.
 func (e familyError) Error() string {
 	if host.Family(e) == host.Inet {
 		return `"inet" is a family of tables: packets are ip, ip6 or both`

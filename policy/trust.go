@@ -13,6 +13,7 @@ import (
 // happened.
 type untrusted struct{ error }
 
+// Unwrap gives ErrPolicy and the reason.
 func (u untrusted) Unwrap() []error { return []error{ErrPolicy, u.error} }
 
 // maxLinks is the kernel's own bound on symbolic links in one path (MAXSYMLINKS,

@@ -19,10 +19,12 @@ const editTime = 2 * time.Minute
 // staleError says what changed since the plan was made.
 type staleError struct{ what []string }
 
+// Error names the first of what changed.
 func (e *staleError) Error() string {
 	return "the plan is stale: " + strings.Join(e.what[:min(len(e.what), 8)], "; ")
 }
 
+// Unwrap gives change.ErrStale, by which callers know to plan anew.
 func (e *staleError) Unwrap() error { return change.ErrStale }
 
 // compare reads every world of the plan again. Nobody changed it: the plan

@@ -21,7 +21,9 @@ type dir struct {
 	path string
 }
 
-func (d *dir) fd() int      { return int(d.file.Fd()) }
+func (d *dir) fd() int { return int(d.file.Fd()) }
+
+// Close lets the folder go.
 func (d *dir) Close() error { return d.file.Close() }
 
 // checkName refuses what would lead out of the folder.

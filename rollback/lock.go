@@ -21,6 +21,7 @@ type BusyError struct {
 	Since time.Time // zero where the holder has not written it yet
 }
 
+// Error names who holds the lock, where that is known, and what to do.
 func (e *BusyError) Error() string {
 	if e.PID == 0 {
 		return "another natwarden holds the lock; try again when it is done"

@@ -47,7 +47,10 @@ type kindError struct {
 	hint string
 }
 
-func (e kindError) Error() string   { return e.err.Error() }
+// Error is the text of the error without its kind.
+func (e kindError) Error() string { return e.err.Error() }
+
+// Unwrap gives the kind and the error.
 func (e kindError) Unwrap() []error { return []error{e.kind, e.err} }
 
 // usage is the error of a command line that does not make sense.
@@ -62,6 +65,7 @@ func hinted(err error, hint string) error { return kindError{err: err, hint: hin
 // what there is to say has been said already.
 type verdict int
 
+// Error is never shown: see tell.
 func (v verdict) Error() string { return fmt.Sprintf("verdict %d", int(v)) }
 
 // conclude turns a result's exit code into the error of a verb.

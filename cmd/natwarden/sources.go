@@ -56,9 +56,13 @@ func sourceGroups() []string {
 // known where rules act and which addresses are this host's.
 type interfaces struct{}
 
-func (interfaces) Name() string  { return "interfaces" }
+// Name is the source's name in the report.
+func (interfaces) Name() string { return "interfaces" }
+
+// Group is the source's name for --sources.
 func (interfaces) Group() string { return always }
 
+// Read adds interfaces and addresses of the thread's namespace.
 func (interfaces) Read(ctx context.Context, into *host.Space) (host.Reading, error) {
 	var err error
 	into.Ifaces, into.Addrs, err = netns.Ifaces(ctx)
@@ -69,9 +73,13 @@ func (interfaces) Read(ctx context.Context, into *host.Space) (host.Reading, err
 // texts asks for the text of every rule.
 type nfTables struct{ texts bool }
 
-func (nfTables) Name() string  { return "nf_tables" }
+// Name is the source's name in the report.
+func (nfTables) Name() string { return "nf_tables" }
+
+// Group is the source's name for --sources.
 func (nfTables) Group() string { return groupRules }
 
+// Read adds the tables, chains, rules and sets of the thread's namespace.
 func (n nfTables) Read(ctx context.Context, into *host.Space) (host.Reading, error) {
 	dump, err := nft.Read(ctx, nft.Options{})
 	if err != nil {
@@ -141,9 +149,13 @@ func interfaceNames(ctx context.Context) (func(uint32) string, error) {
 // texts asks for the text of every rule.
 type xTables struct{ texts bool }
 
-func (xTables) Name() string  { return xtables.Source }
+// Name is the source's name in the report.
+func (xTables) Name() string { return xtables.Source }
+
+// Group is the source's name for --sources.
 func (xTables) Group() string { return groupRules }
 
+// Read adds the tables, chains and rules of the thread's namespace.
 func (x xTables) Read(ctx context.Context, into *host.Space) (host.Reading, error) {
 	dump, err := xtables.Read(ctx)
 	if err != nil {
@@ -169,9 +181,13 @@ func (x xTables) Read(ctx context.Context, into *host.Space) (host.Reading, erro
 // at once: see socketHolders.
 type sockets struct{}
 
-func (sockets) Name() string  { return "sockets" }
+// Name is the source's name in the report.
+func (sockets) Name() string { return "sockets" }
+
+// Group is the source's name for --sources.
 func (sockets) Group() string { return groupSockets }
 
+// Read adds listeners, packet sockets and readers of queues of the thread's namespace.
 func (sockets) Read(ctx context.Context, into *host.Space) (host.Reading, error) {
 	found, blind, err := sock.Read(ctx)
 	if err != nil {
