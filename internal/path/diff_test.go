@@ -159,7 +159,11 @@ func homeless(a netip.Addr) bool {
 }
 
 // tally counts pairs of a host and a packet.
-type tally struct{ pairs, hosts, right, maybe, wrong, unclear, decidable, decidableMaybe atomic.Int64 }
+type tally struct {
+	pairs, hosts, right, maybe, wrong, unclear, decidable, decidableMaybe atomic.Int64
+	again                                                                 atomic.Int64 // pairs that were sent again, since they disagreed at first
+	connected                                                             atomic.Int64 // a socket of the host answered, but a later packet got lost, so that which one is not known
+}
 
 func number(t testing.TB, name string, fallback int) int {
 	if text := os.Getenv(name); text != "" {
@@ -201,8 +205,8 @@ func TestTheKernelAgrees(t *testing.T) {
 	}
 	wait.Wait()
 	decidable := max(1, sum.decidable.Load())
-	t.Logf("seed %d: %d pairs of %d hosts in %s: %d certain and right, %d maybe, %d wrong, %d unclear; on hosts without undecidable matches %d of %d maybe (%.2f %%)",
-		seed, sum.pairs.Load(), sum.hosts.Load(), time.Since(began).Round(time.Second), sum.right.Load(), sum.maybe.Load(), sum.wrong.Load(), sum.unclear.Load(),
+	t.Logf("seed %d: %d pairs of %d hosts in %s: %d certain and right, %d maybe, %d wrong, %d unclear (%d sent again, %d only connected); on hosts without undecidable matches %d of %d maybe (%.2f %%)",
+		seed, sum.pairs.Load(), sum.hosts.Load(), time.Since(began).Round(time.Second), sum.right.Load(), sum.maybe.Load(), sum.wrong.Load(), sum.unclear.Load(), sum.again.Load(), sum.connected.Load(),
 		sum.decidableMaybe.Load(), sum.decidable.Load(), 100*float64(sum.decidableMaybe.Load())/float64(decidable))
 	if sum.decidableMaybe.Load()*50 > decidable+50 {
 		t.Errorf("more than 2 %% of the answers on hosts without undecidable matches are maybe")
@@ -225,12 +229,18 @@ func (l *diffLab) compare(t *testing.T, seed uint64, sum *tally) {
 	sum.hosts.Add(1)
 	for i, p := range probes {
 		v := verdictOf(answers[i], p)
+		if v == "wrong" || v == "unclear" {
+			sum.again.Add(1)
+		}
 		for range 2 {
 			if v == "wrong" || v == "unclear" {
 				v = l.again(t, s, p, &answers[i])
 			}
 		}
 		sum.count(s, v)
+		if p.got == "connected" {
+			sum.connected.Add(1)
+		}
 		if v == "maybe" && !s.open && os.Getenv("NATWARDEN_SHOW_MAYBE") != "" {
 			t.Logf("seed %d: maybe %s\n%s", seed, describe(p), words(answers[i]))
 		}
