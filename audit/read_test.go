@@ -201,3 +201,13 @@ func TestOdditiesOfAProcessAreEvidence(t *testing.T) {
 		t.Errorf("%q", evidence)
 	}
 }
+
+// "ip route del …" typed where the report was made would delete another route, or none.
+func TestAdviceNamesItsNamespace(t *testing.T) {
+	for netns, want := range map[string]string{"": "ip route del x", "web": "inside network namespace web: ip route del x"} {
+		r := host.Redirect{Mechanism: "route", Netns: netns, Advice: "ip route del x"}
+		if locate(&r); r.Advice != want {
+			t.Errorf("%q: %s, want %s", netns, r.Advice, want)
+		}
+	}
+}

@@ -52,6 +52,8 @@ func (r *Report) addSpace(space *host.Space, sockets bool, unheard string, ids n
 		rows[i].Owner = owners.Of(&rows[i])
 		if advice := owner.Advice(&rows[i]); advice != "" {
 			rows[i].Advice = advice // who made it knows better than who found it
+		} else {
+			locate(&rows[i])
 		}
 	}
 	if len(r.Redirects) == 0 && rows != nil {
@@ -72,6 +74,14 @@ func socketsRead(s *host.State) bool {
 		}
 	}
 	return slices.ContainsFunc(s.Sources, func(x host.SourceState) bool { return x.Name == "sockets" && x.State == host.Read })
+}
+
+// locate says in which namespace to do what a source advises: its commands are
+// written for the namespace that it read.
+func locate(r *host.Redirect) {
+	if r.Netns != "" && r.Advice != "" && slices.Contains([]string{"route", "neighbour", "tc", "bpf"}, r.Mechanism) {
+		r.Advice = "inside network namespace " + r.Netns + ": " + r.Advice
+	}
 }
 
 // unheard names a source that could tell who marks packets and was left out or
