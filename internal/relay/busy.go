@@ -26,8 +26,8 @@ func (f *finder) connections(ctx context.Context) (*busy, error) {
 	for i := range f.space.Listeners {
 		l := &f.space.Listeners[i]
 		b.listening[l.Port] = true
-		for _, p := range l.Processes {
-			b.holders[l.Port] = append(b.holders[l.Port], p.PID)
+		for j := range l.Processes {
+			b.holders[l.Port] = append(b.holders[l.Port], l.Processes[j].PID)
 		}
 	}
 	if len(f.space.Listeners) == 0 {
@@ -89,7 +89,7 @@ func (b *busy) hops(l *host.Listener, p *host.Process) []hop {
 	if out := b.piped(p.PID); len(out) > 0 {
 		return out
 	}
-	if l.Proto != "tcp" && l.Proto != "mptcp" {
+	if l.Proto != "tcp" && l.Proto != "mptcp" || len(b.kin.acceptors[l.Port]) == 0 {
 		return nil
 	}
 	var accepted, opened []connection
@@ -101,6 +101,9 @@ func (b *busy) hops(l *host.Listener, p *host.Process) []hop {
 				opened = append(opened, c)
 			}
 		}
+	}
+	if len(accepted) == 0 {
+		return nil
 	}
 	var out []hop
 	for _, o := range opened {

@@ -22,8 +22,14 @@ func connectionsElsewhere(ctx context.Context, listeners []host.Listener) ([]con
 	}
 	seen := map[netns.ID]bool{{Dev: uint64(here.Dev), Ino: here.Ino}: true}
 	var out []connection
+	asked := map[int]bool{}
 	for i := range listeners {
-		for _, p := range listeners[i].Processes {
+		for j := range listeners[i].Processes {
+			p := &listeners[i].Processes[j]
+			if asked[p.PID] {
+				continue
+			}
+			asked[p.PID] = true
 			path := fmt.Sprintf("/proc/%d/ns/net", p.PID)
 			var st unix.Stat_t
 			id := netns.ID{}

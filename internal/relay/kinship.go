@@ -31,8 +31,9 @@ func readKinship(listeners []host.Listener, acceptors map[uint16][]int, connecte
 	k := kinship{children: map[int][]int{}, acceptors: acceptors, pipes: map[int][]int{}}
 	elders := map[int]bool{}
 	for i := range listeners {
-		for _, p := range listeners[i].Processes {
-			elders[p.PID] = p.PID > 1 // all descend from the first
+		for j := range listeners[i].Processes {
+			pid := listeners[i].Processes[j].PID
+			elders[pid] = pid > 1 // all descend from the first
 		}
 	}
 	k.joinPipes(elders)

@@ -88,7 +88,7 @@ func (w *watching) sample(ctx context.Context) error {
 
 // look notes what is new of one process at one port.
 func (w *watching) look(l *host.Listener, p *host.Process, b *busy, fresh map[uint64]bool) {
-	if l.Proto != "tcp" && l.Proto != "mptcp" || isSSHD(p) || w.leads(l, p) {
+	if l.Proto != "tcp" && l.Proto != "mptcp" || len(b.kin.acceptors[l.Port]) == 0 || isSSHD(p) || w.leads(l, p) {
 		return
 	}
 	for _, h := range b.hops(l, p) {
