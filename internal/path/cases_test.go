@@ -30,7 +30,7 @@ func TestShrunkCases(t *testing.T) {
 		routes    []string
 		listeners []socketSpec
 		to        string
-		udp       bool
+		udp, own  bool
 		want      string
 	}{
 		{name: "no reset in the name of a foreign address", nft: pre("filter", "-150", `iifname "c0" meta mark set 1`), routes: local, to: "10.9.0.5:81", want: "nobody dropped"},
@@ -62,11 +62,24 @@ func TestShrunkCases(t *testing.T) {
 		{name: "invalid is the state before tracking", to: "10.1.0.1:80", listeners: proxy, want: "nobody dropped", nft: pre("filter", "-300", `iifname "c0" tcp dport 80 ct state invalid drop`)},
 		{name: "a range of ports keeps a port inside", nft: pre("nat", "-100", "tcp dport 1-9999 dnat to 10.2.0.2:9000-9003"), to: "10.1.0.1:9002", want: "forwarded 10.2.0.2:9002"},
 		{name: "and makes another the first", nft: pre("nat", "-100", "tcp dport 1-8999 dnat to 10.2.0.2:9000-9003"), to: "10.1.0.1:80", want: "forwarded 10.2.0.2:9000"},
+		{name: "of this host to itself", own: true, to: "10.2.0.1:80", listeners: proxy, want: "local 0.0.0.0:80"},
+		{name: "of this host, translated when it leaves", own: true, to: "10.3.0.2:80", want: "forwarded 10.2.0.2:80",
+			nft: []string{"add table ip t", "add chain ip t o { type nat hook output priority -100; }", "add rule ip t o tcp dport 80 dnat to 10.2.0.2"}},
+		{name: "REDIRECT of this host's packets is loopback", own: true, to: "10.2.0.2:81", listeners: []socketSpec{{"tcp", "127.0.0.1", 80, false}}, want: "local 127.0.0.1:80",
+			nft: []string{"add table ip t", "add chain ip t o { type nat hook output priority -100; }", "add rule ip t o tcp dport 81 redirect to :80"}},
+		{name: "prerouting does not translate what loops back", own: true, nft: pre("nat", "-100", "tcp dport 80 dnat to 10.2.0.2"), to: "10.1.0.10:80", listeners: proxy, want: "local 0.0.0.0:80"},
+		{name: "the input hook sees what loops back", own: true, to: "10.1.0.10:80", listeners: proxy, want: "nobody dropped",
+			nft: []string{"add table ip t", "add chain ip t i { type filter hook input priority 0; }", `add rule ip t i iifname "lo" tcp dport 80 drop`}},
+		{name: "a mark of a route chain counts at output", own: true, routes: toA, to: "10.3.0.2:80", want: "forwarded 10.3.0.2:80",
+			nft: []string{"add table ip t", "add chain ip t o { type route hook output priority -150; }", "add rule ip t o tcp dport 80 meta mark set 2", "add chain ip t p { type filter hook output priority 0; }"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l.sport++
 			to := netip.MustParseAddrPort(tt.to)
 			p := &probe{Packet: path.Packet{Proto: host.TCP, From: netip.MustParseAddr("10.1.0.2"), SPort: l.sport, To: to.Addr(), Port: to.Port(), In: "c0"}, dev: "e0", number: uint32(l.sport)}
+			if tt.own {
+				p.From, p.In, p.dev, p.Own = netip.MustParseAddr("10.1.0.1"), "", "", true
+			}
 			if tt.udp {
 				p.Proto = host.UDP
 			}

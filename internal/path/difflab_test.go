@@ -272,7 +272,11 @@ type probe struct {
 
 // send sends all probes at once and waits for answers, at most for patience.
 func (l *diffLab) send(t testing.TB, probes []*probe, patience time.Duration) {
-	l.client.MustDo(t, func(ctx context.Context) error {
+	from := l.client
+	if probes[0].Own {
+		from = l.host
+	}
+	from.MustDo(t, func(ctx context.Context) error {
 		l.forget(probes)
 		for _, p := range probes {
 			p.start()
@@ -317,7 +321,9 @@ func (p *probe) start() {
 	}
 	p.fd = fd
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
-	_ = unix.BindToDevice(fd, p.dev)
+	if p.dev != "" {
+		_ = unix.BindToDevice(fd, p.dev)
+	}
 	if err := unix.Bind(fd, sockaddr(p.From, p.SPort)); err != nil {
 		p.got = "error " + err.Error()
 		return

@@ -191,6 +191,17 @@ func TestChainsOfEqualPriorityInTwoTables(t *testing.T) {
 	}
 }
 
+// What the rules of a bridge do to frames is not followed, and said.
+func TestRulesOfABridge(t *testing.T) {
+	bridge := table("filter", chain("filter", "forward", -200, "drop"))
+	bridge.Family = host.Bridge
+	space := &host.Space{Tables: []*host.Table{bridge}, Ifaces: []host.Iface{{Name: "in0", Kind: "bridge"}}}
+	got := path.Follow(path.World{Space: space, Routes: routes{}, Sockets: true}, packet(80))
+	if want := "unknown if a rule of the bridge takes it | nobody refused if in other cases"; short(got) != want {
+		t.Errorf("got %s, want %s", short(got), want)
+	}
+}
+
 // Many open conditions end in "not known", never in a guess or a long wait.
 func TestTooManyWays(t *testing.T) {
 	var rules []host.Branch

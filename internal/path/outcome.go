@@ -55,6 +55,9 @@ func (k *walker) elsewhere(s state) {
 	for _, name := range k.world.Unread {
 		k.unknown(s.guessing(name+" takes it"), name+" could not be read")
 	}
+	if k.overBridge() {
+		k.unknown(s.guessing("a rule of the bridge takes it"), "it arrives over a bridge, whose own rules are not followed")
+	}
 	for i := range k.world.Space.Redirects {
 		r := &k.world.Space.Redirects[i]
 		before := r.Mechanism == "tc" || r.Mechanism == "bpf" || r.Mechanism == "ipvs"
@@ -69,6 +72,12 @@ func (k *walker) elsewhere(s state) {
 		}
 		k.unknown(s.guessing(words), "what "+r.Mechanism+" "+r.Kind+" does with it is not known")
 	}
+}
+
+// overBridge says whether the packet passes rules of a bridge before it is routed.
+func (k *walker) overBridge() bool {
+	over := slices.ContainsFunc(k.world.Space.Ifaces, func(i host.Iface) bool { return i.Name == k.packet.In && i.Kind == "bridge" })
+	return over && slices.ContainsFunc(k.bases, func(b *base) bool { return b.table.Family == host.Bridge })
 }
 
 // answer joins what the ways have in common.
