@@ -45,6 +45,9 @@ type demo struct {
 const greeting = "hello from the backend"
 
 func runDemo(ctx context.Context, a *app) error {
+	if a.json() {
+		return usage("natwarden demo, without -o json", "the demo is a story for people: it has no JSON")
+	}
 	if err := needRight("demo", unix.CAP_NET_ADMIN, unix.CAP_SYS_ADMIN); err != nil {
 		return err
 	}
