@@ -10,6 +10,7 @@ import (
 // file is the whole mapping of a policy file.
 type file struct {
 	defaults Defaults
+	limits   Limits
 	allow    allow
 }
 
@@ -28,6 +29,7 @@ func fileObject() object[file] {
 	return object[file]{what: "the policy", keys: []key[file]{
 		version,
 		nested("defaults", "what becomes of what no entry names", defaultsObject(), func(f *file) *Defaults { return &f.defaults }),
+		nested("limits", "what one change may do at most", limitsObject(), func(f *file) *Limits { return &f.limits }),
 		nested("allow", "what is authorized", allowObject(), func(f *file) *allow { return &f.allow }),
 	}}
 }

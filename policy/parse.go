@@ -70,6 +70,7 @@ func (f *file) policy(data []byte, name string) *Policy {
 			Listeners: cmp.Or(f.defaults.Listeners, usual.Listeners),
 			Latent:    cmp.Or(f.defaults.Latent, usual.Latent),
 		},
+		Limits:    f.limits,
 		Redirects: f.allow.redirects, Listeners: f.allow.listeners,
 		index: newIndex(f.allow.redirects),
 	}

@@ -11,6 +11,7 @@ type Policy struct {
 	SHA256    string // of Source in hex; "" for the built-in policy
 	Source    []byte // the file as it was read; nil for the built-in policy
 	Defaults  Defaults
+	Limits    Limits
 	Redirects []RedirectEntry
 	Listeners []ListenerEntry
 

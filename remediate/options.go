@@ -37,6 +37,12 @@ type Options struct {
 	Irreversible bool     // go on where the way back cannot be proven
 	DryRun       bool     // plan and prove only: no lock, no state directory, nothing written
 
+	// RemoveAtMost is how many redirects may be ended; nil: any number. Session is
+	// the ssh session that must not be cut; nil: none. Force names the guards that are to keep quiet.
+	RemoveAtMost *int
+	Session      *Session
+	Force        []string
+
 	// Exactly is a plan that was made before: it is carried out as it stands, or
 	// not at all. Only, Include and Irreversible are then its own.
 	Exactly      *PlanFile

@@ -25,6 +25,9 @@ type Result struct {
 	// could not be done exactly as asked.
 	Notes []string `json:"-"`
 
+	// Guards are, of a dry run, why the plan would be refused all the same.
+	Guards []string `json:"-"`
+
 	plan *plan // of a dry run
 }
 

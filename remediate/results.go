@@ -77,6 +77,15 @@ func (r *Result) planned(p *plan) *Result {
 	return r
 }
 
+// warned adds why a planned change would be refused.
+func (r *Result) warned(guards []string) *Result {
+	r.Guards = guards
+	for _, g := range guards {
+		r.Notes = append(r.Notes, "would be refused: "+g)
+	}
+	return r
+}
+
 // carriedOut is the result of a plan that is done and verified.
 func (r *Result) carriedOut(p *plan) *Result {
 	r.show(p, true)

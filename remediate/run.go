@@ -30,10 +30,13 @@ func Run(ctx context.Context, rows []host.Redirect, blind []host.Blind, spaces [
 		return r.result.fail(exitFor(err), err)
 	}
 	if o.DryRun {
-		return r.result.planned(r.planned), nil
+		return r.result.planned(r.planned).warned(r.o.guarded(r.planned)), nil
 	}
 	if r.planned.refused {
 		return r.result.planned(r.planned).failPlan(exitRefused, errRefused)
+	}
+	if err := r.o.refuseGuarded(r.planned); err != nil {
+		return r.result.planned(r.planned).failPlan(exitRefused, err)
 	}
 	if len(r.planned.groups) == 0 {
 		return r.result.planned(r.planned), nil
@@ -121,6 +124,9 @@ func (r *run) carryOut(ctx context.Context) (*Result, error) {
 	}
 	if r.planned.refused {
 		return r.result.planned(r.planned).failPlan(exitRefused, errRefused)
+	}
+	if err := r.o.refuseGuarded(r.planned); err != nil {
+		return r.result.planned(r.planned).failPlan(exitRefused, err)
 	}
 	if err := r.begin(ctx); err != nil {
 		return r.result.planned(r.planned).failPlan(exitError, err)

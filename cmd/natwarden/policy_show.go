@@ -52,11 +52,16 @@ func policyJSON(pol *policy.Policy) any {
 	for i := range pol.Listeners {
 		add("listener", &pol.Listeners[i].Entry)
 	}
+	limits := map[string]int{}
+	if most := pol.Limits.RemoveAtMost; most != nil {
+		limits["remove_at_most"] = *most
+	}
 	return struct {
 		SchemaVersion int               `json:"schema_version"`
 		Policy        audit.PolicyRef   `json:"policy"`
 		Defaults      map[string]string `json:"defaults"`
+		Limits        map[string]int    `json:"limits"`
 		Entries       []entryJSON       `json:"entries"`
 	}{audit.SchemaVersion, audit.PolicyRef{Path: pol.Path, SHA256: pol.SHA256},
-		map[string]string{"redirects": pol.Defaults.Redirects, "listeners": pol.Defaults.Listeners, "latent": pol.Defaults.Latent}, entries}
+		map[string]string{"redirects": pol.Defaults.Redirects, "listeners": pol.Defaults.Listeners, "latent": pol.Defaults.Latent}, limits, entries}
 }

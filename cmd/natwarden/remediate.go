@@ -27,6 +27,7 @@ type RemediateOptions struct {
 	Plan         string
 	Only         []string
 	Include      []string
+	Force        []string
 	Irreversible bool
 	NoConfirm    bool
 	NoWait       bool
@@ -47,6 +48,7 @@ func (o *RemediateOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.Plan, "plan", "", "carry out exactly the plan in `FILE`, or nothing")
 	f.StringArrayVar(&o.Only, "only", nil, "end only the redirect with this `ID`; may be repeated")
 	f.StringSliceVar(&o.Include, "include", nil, "what else may be touched, `KINDS` of: "+strings.Join(remediate.IncludeKinds(), ", "))
+	f.StringSliceVar(&o.Force, "force", nil, "go on although this guard refuses, `GUARD` of: "+strings.Join(remediate.Guards(), ", "))
 	f.BoolVar(&o.Irreversible, "irreversible", false, "go on where the way back cannot be proven")
 	f.DurationVar(&o.ConfirmWithin, "confirm-within", 0, "roll the change back unless natwarden confirm comes within this `TIME` (at a terminal: 2m)")
 	f.BoolVar(&o.NoConfirm, "no-confirm", false, "keep the change without a confirmation afterwards")
@@ -133,6 +135,11 @@ func (o *RemediateOptions) check(a *app) error {
 			return usage("--include takes "+strings.Join(remediate.IncludeKinds(), ", "), "%q is nothing to include", kind)
 		}
 	}
+	for _, guard := range o.Force {
+		if !slices.Contains(remediate.Guards(), guard) {
+			return usage("--force takes "+strings.Join(remediate.Guards(), ", "), "%q is no guard", guard)
+		}
+	}
 	if err := o.checkPlan(); err != nil {
 		return err
 	}
@@ -158,14 +165,8 @@ func (o *RemediateOptions) carryOut(ctx context.Context, a *app, s *spaces, repo
 		if err != nil || len(plan.Steps) == 0 {
 			return a.finish(plan, err, remediated)
 		}
-		a.showPlan(plan, planned)
-		yes, err := a.confirmed(fmt.Sprintf("Carry out %s?", count(len(plan.Steps), "step")))
-		if err != nil {
+		if err := a.askToCarryOut(plan); err != nil {
 			return err
-		}
-		if !yes {
-			a.note("nothing was changed")
-			return conclude(exitViolations)
 		}
 	}
 	result, err := run(o.DryRun)
@@ -185,6 +186,21 @@ func (o *RemediateOptions) carryOut(ctx context.Context, a *app, s *spaces, repo
 		result, err = o.await(ctx, a, result)
 	}
 	return a.finish(result, err, words)
+}
+
+// askToCarryOut shows a plan and asks; whoever does not want it ends the verb.
+// A plan that a guard refuses is not asked about.
+func (a *app) askToCarryOut(plan *remediate.Result) error {
+	if len(plan.Guards) > 0 {
+		return nil
+	}
+	a.showPlan(plan, planned)
+	yes, err := a.confirmed(fmt.Sprintf("Carry out %s?", count(len(plan.Steps), "step")))
+	if err != nil || yes {
+		return err
+	}
+	a.note("nothing was changed")
+	return conclude(exitViolations)
 }
 
 // lookAgain says what cannot be read or understood after the change: a rule
@@ -217,6 +233,9 @@ func (o *RemediateOptions) options(a *app, pol *policy.Policy) remediate.Options
 		Policy:       pol.Source,
 		PolicySHA256: pol.SHA256,
 		Exactly:      o.exactly,
+		RemoveAtMost: pol.Limits.RemoveAtMost,
+		Session:      callerSession(),
+		Force:        o.Force,
 		Now:          time.Now,
 		Listeners:    listeners(),
 		Settle:       settleTime,

@@ -14,6 +14,9 @@ func (p *page) policyLine(pol *policy.Policy) {
 	}
 	p.paragraph("", fmt.Sprintf("%s: %s. What no entry names: redirects %s, listeners %s, latent redirects %s.",
 		name, count(len(pol.Redirects)+len(pol.Listeners), "entry"), pol.Defaults.Redirects, pol.Defaults.Listeners, pol.Defaults.Latent))
+	if most := pol.Limits.RemoveAtMost; most != nil {
+		p.paragraph("", fmt.Sprintf("One remediate may end %s at most.", count(*most, "redirect")))
+	}
 }
 
 func (p *page) finding(pol *policy.Policy, f policy.Finding) {
