@@ -46,6 +46,12 @@ func (l *diffLab) load(t testing.TB, s *scenario) bool {
 		}
 		l.routed = false
 	}
+	if !run("flush ruleset\n", "nft", "-f", "-") || l.ipsets && !run("", "ipset", "destroy") {
+		return false
+	}
+	if l.ipsets = len(s.ipsets) > 0; l.ipsets && !run(strings.Join(s.ipsets, "\n")+"\n", "ipset", "restore") {
+		return false
+	}
 	if !l.loadNFT(ctx, t, s) {
 		return false
 	}

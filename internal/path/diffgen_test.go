@@ -18,6 +18,7 @@ type scenario struct {
 	nft       []string
 	tables    map[string][]string // "legacy 4 nat" → lines of -restore
 	routes    []string
+	ipsets    []string
 	listeners []socketSpec
 }
 
@@ -27,6 +28,7 @@ func (s *scenario) String() string {
 	for _, key := range sortedKeys(s.tables) {
 		fmt.Fprintf(&b, "# %s\n%s\n", key, strings.Join(s.tables[key], "\n"))
 	}
+	fmt.Fprintf(&b, "# ipset restore\n%s\n", strings.Join(s.ipsets, "\n"))
 	fmt.Fprintf(&b, "# ip -batch -\n%s\n# listeners %v\n", strings.Join(s.routes, "\n"), s.listeners)
 	return b.String()
 }
@@ -441,6 +443,11 @@ func (g *gen) xtMatch(iface bool) string {
 		parts = append(parts, g.pick("-m mark --mark 0x2/0xf", "-m mark ! --mark 0x0", "-m connmark --mark 0x7", "-m connmark ! --mark 0x7",
 			"-m conntrack --ctstate NEW", "-m conntrack --ctstate INVALID,UNTRACKED", "-m conntrack --ctorigdstport 80", "-m conntrack ! --ctstate DNAT",
 			"-m conntrack --ctstate DNAT", "-m pkttype --pkt-type unicast", "-m state --state NEW"))
+	}
+	if !g.v6 && g.one(5) {
+		g.s.ipsets = []string{"create clients hash:ip", "add clients 10.1.0.3", "add clients 10.4.0.2", "create ports bitmap:port range 0-9999", "add ports 80", "add ports 2000-2005",
+			"create pairs hash:net,port", "add pairs 10.1.0.0/24,tcp:443", "add pairs 10.9.0.0/24,udp:53", "add pairs 10.9.0.5,tcp:80", "create none hash:ip"}
+		parts = append(parts, g.pick("-m set --match-set clients src", "-m set ! --match-set clients src", "-m set --match-set ports dst", "-m set --match-set pairs dst,dst", "-m set --match-set none src"))
 	}
 	if g.s.open && g.one(3) {
 		parts = append(parts, g.pick("-m statistic --mode random --probability 0.5", "-m statistic --mode nth --every 2 --packet 0", "-m limit --limit 100/second",

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/natwarden/natwarden/internal/host"
+	"github.com/natwarden/natwarden/internal/ipset"
 	"github.com/natwarden/natwarden/internal/lab/labtest"
 	"github.com/natwarden/natwarden/internal/netns"
 	"github.com/natwarden/natwarden/internal/nft"
@@ -36,6 +37,7 @@ type diffLab struct {
 	client, host, a, b labtest.Space
 	sport              uint16
 	routed             bool // the last scenario had policy rules
+	ipsets             bool // and ipsets
 
 	mu   sync.Mutex
 	seen map[uint32]string  // which local socket got the UDP packet with that number
@@ -44,7 +46,7 @@ type diffLab struct {
 
 func newDiffLab(t testing.TB) *diffLab {
 	l := &diffLab{sport: 20000, seen: map[uint32]string{}, came: map[arrival]string{}}
-	needs := []string{"nft", "iptables-legacy-restore", "iptables-nft-restore", "ip"}
+	needs := []string{"nft", "iptables-legacy-restore", "iptables-nft-restore", "ip", "ipset"}
 	for _, s := range []*labtest.Space{&l.client, &l.host, &l.a, &l.b} {
 		*s = labtest.New(t, needs...)
 	}
@@ -234,7 +236,12 @@ func (l *diffLab) world(t testing.TB) (w path.World, closeIt func(), err error) 
 		for _, i := range space.Ifaces {
 			names[uint32(i.Index)] = i.Name
 		}
-		decoded := nft.Decode(dump, nft.Env{Ifname: func(n uint32) string { return names[n] }, Now: time.Now(), Listing: true})
+		sets, e := ipset.Read(ctx)
+		if e != nil {
+			err = e
+			return nil
+		}
+		decoded := nft.Decode(dump, nft.Env{Sets: sets, Ifname: func(n uint32) string { return names[n] }, Now: time.Now(), Listing: true})
 		space.AddTables(decoded.Tables...)
 		legacy, e := xtables.Read(ctx)
 		if e != nil {
@@ -244,7 +251,7 @@ func (l *diffLab) world(t testing.TB) (w path.World, closeIt func(), err error) 
 		if families := append(dump.TrackedFamilies(), legacy.TrackedFamilies()...); len(families) > 0 {
 			space.NoteTracking(families...)
 		}
-		tables, _ := xtables.Decode(legacy, xt.Env{Now: time.Now(), Texts: true})
+		tables, _ := xtables.Decode(legacy, xt.Env{Sets: sets, Now: time.Now(), Texts: true})
 		space.AddTables(tables...)
 		if space.Listeners, _, err = sock.Read(ctx); err != nil {
 			return nil
