@@ -119,15 +119,15 @@ func (a Attachment) advice() string {
 	case a.Kind == Netfilter:
 		return ""
 	case len(a.LinkPins) > 0:
-		return fmt.Sprintf("end what loaded it, then rm %s; or bpftool link detach id %d", a.LinkPins[0], a.Link)
+		return fmt.Sprintf("end what loaded it, then rm %s; or bpftool link detach id %d", host.ShellWord(a.LinkPins[0]), a.Link)
 	case a.Link != 0:
 		return fmt.Sprintf("end what loaded it, or bpftool link detach id %d", a.Link)
 	case a.Kind == XDP:
-		return "ip link set dev " + a.Dev + " xdp off"
+		return "ip link set dev " + host.ShellWord(a.Dev) + " xdp off"
 	case a.Kind == TCX:
-		return fmt.Sprintf("bpftool net detach tcx_%s dev %s", a.Hook, a.Dev)
+		return fmt.Sprintf("bpftool net detach tcx_%s dev %s", a.Hook, host.ShellWord(a.Dev))
 	case a.Kind == Cgroup:
-		return fmt.Sprintf("bpftool cgroup detach %s %s id %d", a.Cgroup, a.Hook, a.Program)
+		return fmt.Sprintf("bpftool cgroup detach %s %s id %d", host.ShellWord(a.Cgroup), a.Hook, a.Program)
 	}
 	return "end what loaded it"
 }

@@ -3,6 +3,8 @@ package owner
 import (
 	"strconv"
 	"strings"
+
+	"github.com/natwarden/natwarden/internal/host"
 )
 
 // savedWords parts a rule as iptables-save writes it into its words: a word in
@@ -54,7 +56,7 @@ func shellLine(words []string) (line string, ok bool) {
 		if !shows(word) {
 			return "", false
 		}
-		out[i] = shellWord(word)
+		out[i] = host.ShellWord(word)
 	}
 	return strings.Join(out, " "), true
 }
@@ -67,12 +69,4 @@ func Line(words ...string) string {
 
 func shows(word string) bool {
 	return strings.IndexFunc(word, func(r rune) bool { return r == '\uFFFD' || !strconv.IsPrint(r) }) < 0
-}
-
-// shellWord needs no quotes for what no shell takes for anything else.
-func shellWord(word string) string {
-	if word != "" && strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:,=@+%") == "" {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

@@ -88,11 +88,11 @@ func advice(w *row) string {
 	p := w.process
 	switch {
 	case w.unit != "":
-		return "systemctl stop " + w.unit + ", and disable it"
+		return "systemctl stop " + host.ShellWord(w.unit) + ", and disable it"
 	case p.Container != "":
 		return "stop its container: " + p.Container
 	case p.Unit != "":
-		return "systemctl stop " + p.Unit + ", and disable it"
+		return "systemctl stop " + host.ShellWord(p.Unit) + ", and disable it"
 	}
 	return fmt.Sprintf("end process %d (%s), and what starts it", p.PID, cmp.Or(p.Exe, p.Name))
 }

@@ -23,9 +23,9 @@ func (v *view) localRoutes() []host.Redirect {
 		x.Evidence = append(x.Evidence, v.text(r))
 		x.State, x.Why = v.reach(r)
 		x.Ref = v.ref(refRoute, v.text(r), r.raw)
-		x.Advice = "ip route del " + v.text(r)
+		x.Advice = "ip route del " + v.typed(r)
 		if r.family == unix.AF_INET6 {
-			x.Advice = "ip -6 route del " + v.text(r)
+			x.Advice = "ip -6 route del " + v.typed(r)
 		}
 		out = append(out, finish(x, v.text(r)))
 	}

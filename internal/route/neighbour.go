@@ -23,9 +23,10 @@ func (v *view) proxyNeighbours() []host.Redirect {
 		x.Conditions = append(x.Conditions, "in "+v.ifname(n.ifindex))
 		x.State, x.Why = v.neighbourState(n)
 		x.Ref = v.ref(refNeighbour, text, n.raw)
-		x.Advice = "ip neigh del " + text
+		typed := fmt.Sprintf("proxy %s dev %s", n.addr, host.ShellWord(v.ifname(n.ifindex)))
+		x.Advice = "ip neigh del " + typed
 		if n.family == unix.AF_INET6 {
-			x.Advice = "ip -6 neigh del " + text
+			x.Advice = "ip -6 neigh del " + typed
 		}
 		out = append(out, finish(x, text))
 	}
@@ -72,7 +73,7 @@ func (v *view) proxyARP() []host.Redirect {
 			x.State, x.Why = host.Inactive, []string{"net.ipv4.conf." + name + ".forwarding is 0"}
 		}
 		x.Ref = &host.Ref{Backend: Backend, Table: refSysctl, Text: key, Fingerprint: key}
-		x.Advice = "sysctl -w net." + dotted(key) + "=0, and take it out of /etc/sysctl.d"
+		x.Advice = "sysctl -w " + host.ShellWord("net."+dotted(key)+"=0") + ", and take it out of /etc/sysctl.d"
 		out = append(out, finish(x, key+" "+name))
 	}
 	return out

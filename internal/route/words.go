@@ -57,7 +57,12 @@ func familyOf(f uint8) host.Family {
 }
 
 // text writes a route as `ip route` does.
-func (v *view) text(r route) string {
+func (v *view) text(r route) string { return write(r, v.ifname(r.oif)) }
+
+// typed is text as a shell takes it: anybody may have named the interface.
+func (v *view) typed(r route) string { return write(r, host.ShellWord(v.ifname(r.oif))) }
+
+func write(r route, device string) string {
 	dst := prefixText(r.dst)
 	if dst == "all" {
 		dst = "default"
@@ -67,7 +72,7 @@ func (v *view) text(r route) string {
 		text += " via " + r.gateway.String()
 	}
 	if r.oif != 0 {
-		text += " dev " + v.ifname(r.oif)
+		text += " dev " + device
 	}
 	return text + " table " + tableName(r.table)
 }

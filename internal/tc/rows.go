@@ -143,7 +143,7 @@ func (x *findings) refer(r *host.Redirect, f filter) {
 		return // without a Ref it stays, and the report's advice says how to end it
 	}
 	r.Ref = &host.Ref{Backend: Backend, Table: KindFilter, Chain: o.Place, Fingerprint: o.Fingerprint, Key: o.Raw, Text: o.Text, Handle: uint64(o.Program)}
-	r.Advice = fmt.Sprintf("tc filter del dev %s pref %d %s", x.v.place(f), f.prio, f.kind)
+	r.Advice = fmt.Sprintf("tc filter del dev %s %s pref %d %s", host.ShellWord(x.v.ifname(f.dev)), f.hook(), f.prio, host.ShellWord(f.kind))
 }
 
 func direction(f filter) string {
