@@ -73,6 +73,8 @@ func (c *chooser) wants(r *host.Redirect) bool {
 		return c.leave(r, "it is "+r.State+": --include inactive ends it as well")
 	case violation:
 		return true
+	case r.Verdict == host.Unreviewed && !r.Info:
+		return c.leave(r, "it waits for a person's review in the policy")
 	case r.Verdict == host.Info && asleep && !r.Info:
 		return c.includes(IncludeInactive) || named && c.leave(r, "it is "+r.State+": --include inactive ends it as well")
 	case named:

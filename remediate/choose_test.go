@@ -45,13 +45,13 @@ func TestChoose(t *testing.T) {
 		{"a container's process is no process", []host.Redirect{boxed}, Options{Include: []string{"processes"}}, "", "b: --include containers"},
 		{"a container included", []host.Redirect{boxed}, Options{Include: []string{"containers"}}, "b=rule", ""},
 		{"a rule", []host.Redirect{rule("a", "a")}, Options{}, "a=rule", ""},
-		{"allowed, unreviewed and info stay", []host.Redirect{judged(rule("a", "a"), host.Allowed), judged(rule("b", "b"), host.Unreviewed), judged(rule("c", "c"), host.Info)}, Options{}, "", ""},
+		{"allowed, unreviewed and info stay", []host.Redirect{judged(rule("a", "a"), host.Allowed), judged(rule("b", "b"), host.Unreviewed), judged(rule("c", "c"), host.Info)}, Options{}, "", "b: waits for a person's review"},
 		{"all elements: the rule", []host.Redirect{element(rule("a", "a"), "m", "1", false), element(rule("b", "a"), "m", "2", false)}, Options{}, "a=rule b=rule", ""},
 		{"some elements: the element", []host.Redirect{element(rule("a", "a"), "m", "1", false), judged(element(rule("b", "a"), "m", "2", false), host.Allowed)}, Options{}, "a=m:1", ""},
 		{"an element that does both", []host.Redirect{element(rule("a", "a"), "m", "1", true), judged(element(rule("b", "a"), "m", "1", true), host.Allowed)}, Options{}, "", "a: which is allowed"},
 		{"a named map that two rules use", []host.Redirect{
 			element(rule("a", "a"), "m", "1", false), judged(element(rule("b", "a"), "m", "2", false), host.Allowed),
-			judged(element(row("c", "nf_tables", nat, "z", 2), "m", "1", false), host.Unreviewed)}, Options{}, "", "a: waits for review"},
+			judged(element(row("c", "nf_tables", nat, "z", 2), "m", "1", false), host.Unreviewed)}, Options{}, "", "c: waits for a person's review; a: waits for review"},
 		{"two rules with anonymous maps of one name", []host.Redirect{
 			element(rule("a", "a"), "m", "1", true), judged(element(rule("b", "a"), "m", "2", true), host.Allowed),
 			judged(element(row("c", "nf_tables", nat, "z", 2), "m", "1", true), host.Allowed)}, Options{}, "a=m:1", ""},
