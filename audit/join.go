@@ -62,9 +62,8 @@ func listenerAt(space *host.Space, m *host.Match, t host.Target) *host.Listener 
 	if !ok {
 		return nil
 	}
-	for i := range space.Listeners {
-		l := &space.Listeners[i]
-		if l.Port == port && m.Protos.Has(number(l.Proto)) && takes(l, m.Family, t.Lo) {
+	for _, l := range space.ListenersOn(port) {
+		if m.Protos.Has(number(l.Proto)) && takes(l, m.Family, t.Lo) {
 			return l
 		}
 	}

@@ -48,14 +48,14 @@ func (r *Report) addSpace(space *host.Space, sockets bool, unheard string, ids n
 	tellStory(rows, space, unheard)
 	oddities(rows)
 	shutOff(rows, space)
-	for i := range rows {
+	sideBySide(len(rows), func(i int) {
 		rows[i].Owner = owners.Of(&rows[i])
 		if advice := owner.Advice(&rows[i]); advice != "" {
 			rows[i].Advice = advice // who made it knows better than who found it
 		} else {
 			locate(&rows[i])
 		}
-	}
+	})
 	if len(r.Redirects) == 0 && rows != nil {
 		r.Redirects = rows // the usual case, one namespace: a long list is not copied
 	} else {

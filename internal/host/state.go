@@ -65,6 +65,7 @@ type Space struct {
 	// Generation is the nf_tables generation at which Tables was read.
 	Generation uint32
 
+	byPort    map[uint16][]*Listener // made at the first question, when Listeners is whole
 	tracked   bool
 	trackedIn map[Family]bool
 	markers   []string
@@ -147,4 +148,18 @@ func (s *Space) Tracked() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.tracked
+}
+
+// ListenersOn gives the listeners on a port. It is asked once all are read.
+func (s *Space) ListenersOn(port uint16) []*Listener {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byPort == nil {
+		s.byPort = make(map[uint16][]*Listener, len(s.Listeners))
+		for i := range s.Listeners {
+			l := &s.Listeners[i]
+			s.byPort[l.Port] = append(s.byPort[l.Port], l)
+		}
+	}
+	return s.byPort[port]
 }

@@ -1,7 +1,9 @@
 package walk
 
 import (
+	"runtime"
 	"slices"
+	"sync"
 
 	"github.com/natwarden/natwarden/internal/host"
 )
@@ -60,8 +62,33 @@ func effects(space *host.Space) int {
 	return n
 }
 
+// longChain is from how many rules on a chain is gone through on several
+// processors: what a rule's rows are depends on no other rule's.
+const longChain = 4096
+
 func (s *spaceView) chainRows(rows []host.Redirect, g *graph, n *node) []host.Redirect {
-	for i, rule := range n.chain.Rules {
+	rules, workers := len(n.chain.Rules), runtime.GOMAXPROCS(0)
+	if rules < longChain || workers == 1 {
+		return s.ruleRows(rows, g, n, 0, rules)
+	}
+	parts := make([][]host.Redirect, workers)
+	var wait sync.WaitGroup
+	for w := range workers {
+		wait.Go(func() {
+			from, to := rules*w/workers, rules*(w+1)/workers
+			parts[w] = s.ruleRows(make([]host.Redirect, 0, to-from), g, n, from, to)
+		})
+	}
+	wait.Wait()
+	for _, part := range parts {
+		rows = append(rows, part...)
+	}
+	return rows
+}
+
+func (s *spaceView) ruleRows(rows []host.Redirect, g *graph, n *node, from, to int) []host.Redirect {
+	for i := from; i < to; i++ {
+		rule := n.chain.Rules[i]
 		for b := range rule.Branches {
 			branch := &rule.Branches[b]
 			if len(branch.Effects) == 0 {

@@ -161,3 +161,21 @@ func summary(r *host.Redirect) string {
 	}
 	return s
 }
+
+// A long chain is gone through in parts: order and content are those of one pass.
+func TestALongChainKeepsItsOrder(t *testing.T) {
+	var rules []*host.Rule
+	for i := range longChain + 100 {
+		rules = append(rules, dnat(host.Match{Ports: host.PortsOf(uint16(i+1), uint16(i+1))}))
+	}
+	tt := table(chain("in", &host.Base{Hook: "prerouting"}, rules...))
+	rows := Redirects(&host.Space{Tables: []*host.Table{&tt}}, Options{})
+	if len(rows) != len(rules) {
+		t.Fatalf("%d rows of %d rules", len(rows), len(rules))
+	}
+	for i, r := range rows {
+		if want := fmt.Sprint(i + 1); r.Ports != want || r.State != host.Active {
+			t.Fatalf("row %d: ports %s %s, want %s", i, r.Ports, r.State, want)
+		}
+	}
+}
