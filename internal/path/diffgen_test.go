@@ -41,7 +41,6 @@ type gen struct {
 	family string
 	table  string
 	chains []string // regular ones
-	sets   int
 }
 
 func generate(seed uint64) *scenario {

@@ -22,8 +22,6 @@ func truthOf(holds bool) truth {
 	return no
 }
 
-func (t truth) not() truth { return yes - t }
-
 // asking is one match being held against a packet.
 type asking struct {
 	*walker
