@@ -30,7 +30,7 @@ func natwarden() (code int) {
 	}()
 	// A run is short and its answer stays in memory until it is written: most of
 	// what a collection would look at is still in use.
-	debug.SetGCPercent(400)
+	debug.SetGCPercent(200)
 	for _, step := range []func() error{startAgain, scrubEnvironment} {
 		if err := step(); err != nil {
 			fmt.Fprintln(os.Stderr, "natwarden:", err)
