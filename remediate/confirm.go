@@ -21,6 +21,7 @@ type WaitingError struct {
 	Until  time.Time
 }
 
+// Error says which change waits, until when, and what to do.
 func (e *WaitingError) Error() string {
 	return fmt.Sprintf("change %s waits for its confirmation until %s: natwarden confirm keeps it, natwarden rollback takes it back",
 		e.Change, e.Until.UTC().Format(time.RFC3339))

@@ -101,6 +101,7 @@ type destination struct {
 	name   string
 }
 
+// String writes the destination as a row of the report does.
 func (d destination) String() string {
 	if d.name != "" {
 		return d.name

@@ -80,6 +80,7 @@ func (e Editor) Steps(ctx context.Context, refs []host.Ref, ids []string) ([]cha
 // refusal says why something may not be ended.
 type refusal struct{ why string }
 
+// Error says what may not be ended, and why.
 func (r refusal) Error() string { return r.why }
 
 func refuse(format string, args ...any) error { return refusal{fmt.Sprintf(format, args...)} }
