@@ -134,6 +134,7 @@ func (r *reader) tally() {
 		}
 		for j := range r.in.Sources {
 			into.add(j, space.Label, r.answers[i][j])
+			r.answers[i][j].note(r.in.Sources[j].Name(), r.state.Spaces[i])
 		}
 	}
 	for _, b := range harmless.blind {
@@ -146,6 +147,16 @@ func (r *reader) tally() {
 type answer struct {
 	reading host.Reading
 	err     error
+}
+
+// note keeps in the space what was not read of it.
+func (a *answer) note(source string, s *host.Space) {
+	switch {
+	case a.err != nil:
+		s.Failed = append(s.Failed, source)
+	case len(a.reading.Blind) > 0:
+		s.Partial = append(s.Partial, source)
+	}
 }
 
 func readOne(ctx context.Context, space Space, source Source, into *host.Space) answer {

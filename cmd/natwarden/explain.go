@@ -13,13 +13,9 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
-	"github.com/natwarden/natwarden/audit"
-	"github.com/natwarden/natwarden/internal/flow"
 	"github.com/natwarden/natwarden/internal/host"
 	"github.com/natwarden/natwarden/internal/netns"
 	"github.com/natwarden/natwarden/internal/path"
-	"github.com/natwarden/natwarden/internal/relay"
-	"github.com/natwarden/natwarden/internal/route"
 )
 
 // ExplainOptions are the flags of explain.
@@ -47,8 +43,9 @@ func newExplain(a *app) *cobra.Command {
 			"host, another host, or nobody, and which rules decided that. Nothing is sent\n" +
 			"and nothing is changed. What cannot be decided from the rules (a limit, a\n" +
 			"random choice, an unknown source) gives one outcome for each way, with its\n" +
-			"condition. The packet comes to the current network namespace unless --netns\n" +
-			"names another." +
+			"condition. The packet comes to the network namespace in which natwarden was\n" +
+			"started, or to the first that --netns names; where it goes on into another one\n" +
+			"in scope (a container's), it is followed there." +
 			exitStatus(map[int]string{
 				exitOK:    "answered",
 				exitBlind: "all that can be said is that it is not known",
@@ -94,20 +91,21 @@ func runExplain(ctx context.Context, a *app, o *ExplainOptions, port string) err
 	if err := needRight("explain", unix.CAP_NET_ADMIN); err != nil {
 		return err
 	}
-	s, err := a.openSpaces(ctx, netns.Scope{})
+	s, err := a.openSpaces(ctx, netns.AllSpaces())
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	if len(s.found) != 1 {
-		return usage("--netns NAME says to which namespace the packet comes", "explain follows a packet in one network namespace, and %d were found", len(s.found))
-	}
-	w, err := lookAt(ctx, s)
+	entry, err := entrySpace(s, a.Netns)
 	if err != nil {
 		return err
 	}
-	defer w.close()
-	e, err := w.explain(p)
+	l, err := lookAt(ctx, s, entry)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	e, err := l.explain(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -162,73 +160,6 @@ func (e *explanation) exitCode() int {
 		}
 	}
 	return exitBlind
-}
-
-// looked is a namespace as explain reads it.
-type looked struct {
-	space   *host.Space
-	router  *route.Router
-	sockets bool
-	unread  []string
-	blind   []host.Blind
-}
-
-func (l *looked) close() {
-	if l.router != nil {
-		_ = l.router.Close()
-	}
-}
-
-// lookAt reads the namespace and opens a way to ask it for routes.
-func lookAt(ctx context.Context, s *spaces) (*looked, error) {
-	in, err := inputFor(s.toAudit(), s.labels(), nil)
-	if err != nil {
-		return nil, err
-	}
-	in.Sources = explainSources(in.Sources)
-	state, err := audit.Look(ctx, in)
-	if err != nil {
-		return nil, err
-	}
-	l := &looked{space: state.Spaces[0], blind: append(slices.Clone(s.blind), state.Blind...), sockets: audit.SocketsRead(state)}
-	for _, x := range state.Sources {
-		if x.State == host.Failed && x.Name != "sockets" {
-			l.unread = append(l.unread, x.Name)
-		}
-	}
-	err = s.found[0].Handle.Do(ctx, func(ctx context.Context) (err error) {
-		l.router, err = route.OpenRouter(ctx)
-		return err
-	})
-	return l, err
-}
-
-// explainSources are those that decide about a packet, with the text of every rule.
-func explainSources(all []audit.Source) []audit.Source {
-	var out []audit.Source
-	for _, s := range all {
-		switch s.(type) {
-		case nfTables:
-			s = nfTables{texts: true}
-		case xTables:
-			s = xTables{texts: true}
-		case relay.Source, flow.Source, route.Source:
-			continue // they change nothing about where a first packet goes, or the kernel is asked
-		}
-		out = append(out, s)
-	}
-	return out
-}
-
-// explain fills in what was left open of the packet and follows it.
-func (l *looked) explain(p path.Packet) (*explanation, error) {
-	e := &explanation{blind: l.blind}
-	if err := l.complete(&p, e); err != nil {
-		return nil, err
-	}
-	e.packet = p
-	e.answer = path.Follow(path.World{Space: l.space, Routes: l.router, Sockets: l.sockets, Unread: l.unread}, p)
-	return e, nil
 }
 
 func (l *looked) complete(p *path.Packet, e *explanation) error {

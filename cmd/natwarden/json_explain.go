@@ -44,6 +44,7 @@ func (e *encoder) outcome(o *path.Outcome) {
 	e.str("condition", o.Condition)
 	e.str("kind", o.Kind)
 	e.str("answered_by", o.AnsweredBy)
+	e.str("netns", o.Netns)
 	if o.Listener != nil && len(o.Listener.Processes) > 0 {
 		e.small("process", o.Listener.Processes[0])
 	}
@@ -51,6 +52,7 @@ func (e *encoder) outcome(o *path.Outcome) {
 }
 
 func (e *encoder) step(s *path.Step) {
+	e.str("netns", s.Netns)
 	e.str("hook", s.Hook)
 	e.num("priority", int64(s.Priority))
 	e.str("rule", s.Rule)

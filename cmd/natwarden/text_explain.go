@@ -23,7 +23,7 @@ func (p *page) writeExplanation(e *explanation) {
 		p.item("no rule mattered")
 	}
 	for i, s := range e.answer.Steps {
-		p.item(fmt.Sprintf("%d. %s %d: %s", i+1, s.Hook, s.Priority, s.Effect))
+		p.item(fmt.Sprintf("%d. %s", i+1, stepWords(&s)))
 		p.field("rule", s.Rule)
 	}
 	if len(e.blind) == 0 {
@@ -36,6 +36,18 @@ func (p *page) writeExplanation(e *explanation) {
 	p.more(len(e.blind))
 }
 
+// stepWords writes a step: where and when, and what is done.
+func stepWords(s *path.Step) string {
+	if s.Hook == path.Link {
+		return s.Effect
+	}
+	text := fmt.Sprintf("%s %d: %s", s.Hook, s.Priority, s.Effect)
+	if s.Netns != "" {
+		text = s.Netns + " " + text
+	}
+	return text
+}
+
 // outcome writes one way in which it can end.
 func (p *page) outcome(o *path.Outcome) {
 	colour, text := green, ""
@@ -44,6 +56,9 @@ func (p *page) outcome(o *path.Outcome) {
 		text = "THIS HOST: " + o.AnsweredBy + holderWords(o.Listener)
 	case path.Forwarded:
 		colour, text = bold, "ANOTHER HOST: "+o.AnsweredBy+" ("+o.Reason+")"
+		if o.Listener != nil {
+			text = namespaceWords(o.Netns) + o.AnsweredBy + holderWords(o.Listener)
+		}
 	case path.Nobody:
 		colour, text = bold, "NOBODY: "+o.Reason
 	default:
@@ -58,10 +73,21 @@ func (p *page) outcome(o *path.Outcome) {
 	}
 }
 
+func namespaceWords(netns string) string {
+	if netns == "" {
+		return "WHERE NATWARDEN WAS STARTED: "
+	}
+	return "IN NETWORK NAMESPACE " + netns + ": "
+}
+
 func holderWords(l *host.Listener) string {
 	var names []string
 	for _, x := range l.Processes {
-		names = append(names, fmt.Sprintf("%s (pid %d)", x.Name, x.PID))
+		text := fmt.Sprintf("%s (pid %d)", x.Name, x.PID)
+		if x.Container != "" {
+			text += " of container " + x.Container
+		}
+		names = append(names, text)
 	}
 	if len(names) == 0 {
 		return ""

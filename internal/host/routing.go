@@ -28,7 +28,9 @@ const (
 type Route struct {
 	Kind RouteKind
 	Out  string // interface; "" where not RouteUnicast
-	Why  string // of RouteUnknown and RouteUnreachable
+	// Via is the next hop of RouteUnicast; invalid where that is the destination itself.
+	Via netip.Addr
+	Why string // of RouteUnknown and RouteUnreachable
 }
 
 // Router says how a network namespace routes.

@@ -39,6 +39,11 @@ type Iface struct {
 	// 0 for none; OtherNetns is the namespace that it is in, by the number that this
 	// namespace has for it (IFLA_LINK_NETNSID), -1 for this one.
 	Other, OtherNetns int
+	// Master is the index of the bridge, bond or the like that it is a port of
+	// (IFLA_MASTER), 0 for none.
+	Master int
+	// Filtering is true of a bridge that keeps VLANs apart (vlan_filtering).
+	Filtering bool
 	// Port is the UDP port that the kernel itself answers on for the interface
 	// (vxlan, geneve); 0 for none.
 	Port uint16
@@ -62,6 +67,9 @@ type Space struct {
 	// Unreached says why no packet from outside comes into the namespace: nothing
 	// in it then answers for another. "" where one may, or where it is not known.
 	Unreached string
+	// Failed are the names of the sources that could not read the namespace, Partial
+	// of those that read it but not all of it.
+	Failed, Partial []string
 	// Generation is the nf_tables generation at which Tables was read.
 	Generation uint32
 

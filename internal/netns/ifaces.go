@@ -63,7 +63,7 @@ func ifaces(links []netlink.Link) []host.Iface {
 	for _, l := range links {
 		a := l.Attrs()
 		out = append(out, host.Iface{Name: a.Name, Index: a.Index, Up: a.Flags&net.FlagUp != 0, Loopback: a.Flags&net.FlagLoopback != 0,
-			Kind: kindOf(l), Other: a.ParentIndex, OtherNetns: a.NetNsID, Port: kernelPort(l)})
+			Kind: kindOf(l), Other: a.ParentIndex, OtherNetns: a.NetNsID, Master: a.MasterIndex, Filtering: filtering(l), Port: kernelPort(l)})
 	}
 	slices.SortFunc(out, func(a, b host.Iface) int { return a.Index - b.Index })
 	return out
@@ -76,6 +76,11 @@ func kindOf(l netlink.Link) string {
 		return kind
 	}
 	return ""
+}
+
+func filtering(l netlink.Link) bool {
+	b, ok := l.(*netlink.Bridge)
+	return ok && b.VlanFiltering != nil && *b.VlanFiltering
 }
 
 // kernelPort is the UDP port on which the kernel answers for the interface.

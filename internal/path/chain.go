@@ -44,7 +44,7 @@ func place(t *host.Table, c *host.Chain) string {
 }
 
 func (r *run) step(rule *host.Rule, effect string) Step {
-	x := Step{Hook: r.base.chain.Base.Hook, Priority: r.base.priority(), Effect: effect}
+	x := Step{Netns: r.world.Netns, Hook: r.base.chain.Base.Hook, Priority: r.base.priority(), Effect: effect}
 	if rule != nil {
 		x.Rule = r.ruleText(rule)
 	}

@@ -98,6 +98,9 @@ func short(a path.Answer) string {
 	var out []string
 	for _, o := range a.Outcomes {
 		text := strings.TrimSpace(o.Kind + " " + o.AnsweredBy + o.Nobody)
+		if o.Netns != "" {
+			text += " in " + o.Netns
+		}
 		if !o.Certain {
 			text += strings.TrimRight(" if "+o.Condition, " ")
 		}

@@ -138,6 +138,8 @@ func (a *asking) source(m *host.Match) bool {
 	switch {
 	case m.Source.Any():
 		return true
+	case !s.src.IsValid() && s.masked:
+		return a.open(words() + " after its source was translated")
 	case !s.src.IsValid():
 		return a.deduced(words())
 	}
@@ -150,6 +152,8 @@ func (a *asking) sourcePort(m *host.Match) bool {
 	switch {
 	case m.SPorts.Any():
 		return true
+	case s.sport == 0 && s.masked:
+		return a.open(words() + " after its source was translated")
 	case s.sport == 0:
 		return a.deduced(words())
 	}

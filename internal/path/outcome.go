@@ -18,6 +18,7 @@ type ending struct {
 }
 
 func (k *walker) end(s state, o Outcome) {
+	k.abroad(&s, &o)
 	k.outcomes = append(k.outcomes, ending{o, s.guesses, s.steps})
 }
 
@@ -40,6 +41,9 @@ func (k *walker) answered(s state, l *host.Listener) {
 }
 
 func (k *walker) forwarded(s state) {
+	if k.onward(s) {
+		return
+	}
 	k.end(s, Outcome{Kind: Forwarded, AnsweredBy: netip.AddrPortFrom(s.dst, s.dport).String(), Out: s.out, Reason: "it is sent on by " + s.out})
 }
 
@@ -86,7 +90,7 @@ func (k *walker) answer() Answer {
 	var out []Outcome
 	var conditions [][]string
 	for _, e := range k.outcomes {
-		key := e.Kind + " " + e.AnsweredBy + " " + e.Nobody + " " + e.Out
+		key := e.Kind + " " + e.AnsweredBy + " " + e.Nobody + " " + e.Out + " " + e.Netns
 		i, seen := groups[key]
 		if !seen {
 			i = len(out)

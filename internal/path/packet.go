@@ -40,14 +40,19 @@ type Outcome struct {
 	Condition  string // in words; "" where Certain
 	Kind       string
 	AnsweredBy string         // ADDR:PORT as the answerer sees it; "" for nobody and unknown
-	Listener   *host.Listener // of Local
+	Netns      string         // in which network namespace that is decided; "" where natwarden was started
+	Listener   *host.Listener // of Local, and of Forwarded where the answerer is on this machine
 	Out        string         // of Forwarded: the interface by which it leaves
 	Nobody     string         // Dropped, Refused or NoRoute
 	Reason     string         // in words
 }
 
+// Link is the Hook of a step in which the packet comes to another namespace.
+const Link = "link"
+
 // Step is a rule that mattered, or another decision on the way.
 type Step struct {
+	Netns    string
 	Hook     string
 	Priority int
 	Rule     string // in the language of its writer; "" where no rule decided
@@ -62,6 +67,7 @@ type Answer struct {
 
 // World is the namespace that the packet comes to.
 type World struct {
+	Netns  string // its name; "" is where natwarden was started
 	Space  *host.Space
 	Routes host.Router
 	// Sockets is true where all listeners were read.
@@ -69,6 +75,9 @@ type World struct {
 	// Unread are the sources that could not be read and may take the packet: with
 	// one no answer is certain.
 	Unread []string
+	// Beyond finds the namespace of this machine that a packet comes to when it
+	// leaves this one; nil, or false of what it returns, where none is known.
+	Beyond func(Hop) (Place, bool)
 }
 
 // Follow says what becomes of a packet.

@@ -36,7 +36,9 @@ type facts struct {
 	inAny      bool // the interface of arrival is not known
 	packet, ct mark
 	flow       flow
-	toDone     bool // the destination translation of the flow is decided
+	via        netip.Addr // the next hop where it is not the destination
+	masked     bool       // the source was translated to what is not known
+	toDone     bool       // the destination translation of the flow is decided
 	fromDone   bool
 	changed    bool  // the destination was translated
 	socket     int   // of the listener that TPROXY gave it, plus one

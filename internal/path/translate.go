@@ -141,7 +141,7 @@ func (r *run) effect(rule *host.Rule, e *host.Effect, s state) []result {
 // decides nothing about who answers but by later rules.
 func (r *run) fromElsewhere(s state, e *host.Effect) state {
 	s.fromDone = s.fromDone || e.Kind != "rewrite"
-	s.src, s.sport = netip.Addr{}, 0
+	s.src, s.sport, s.masked = netip.Addr{}, 0, true
 	if len(e.To) == 1 && e.To[0].Lo.IsValid() && e.To[0].Lo == e.To[0].Hi {
 		s.src = e.To[0].Lo
 	}

@@ -8,17 +8,19 @@ import (
 
 // walker is one packet being followed.
 type walker struct {
-	world    World
-	packet   Packet
-	family   host.Family
-	bases    []*base
-	filled   map[string]bool // texts of empty ipsets that packets fill
-	tracking truth
-	outcomes []ending
+	world     World
+	packet    Packet
+	family    host.Family
+	bases     []*base
+	filled    map[string]bool // texts of empty ipsets that packets fill
+	tracking  truth
+	outcomes  []ending
+	hops      int  // namespaces before this one
+	crossings *int // of all ways
 }
 
 func newWalker(w World, p Packet) *walker {
-	k := &walker{world: w, packet: p, family: p.family(), filled: map[string]bool{}}
+	k := &walker{world: w, packet: p, family: p.family(), filled: map[string]bool{}, crossings: new(int)}
 	for _, t := range w.Space.Tables {
 		for name := range t.Filled {
 			k.filled[host.EmptyIPSet(name)] = true
@@ -54,13 +56,18 @@ func (k *walker) start() state {
 // follow leads the packet from where it comes in to where it ends.
 func (k *walker) follow() {
 	s := k.start()
-	k.elsewhere(s)
-	ways := []state{s}
-	if k.packet.Own {
-		k.sent(ways)
+	if !k.packet.Own {
+		k.enter(s)
 		return
 	}
-	k.arrived(k.hook("ingress", ways))
+	k.elsewhere(s)
+	k.sent([]state{s})
+}
+
+// enter is the way of a packet that comes in.
+func (k *walker) enter(s state) {
+	k.elsewhere(s)
+	k.arrived(k.hook("ingress", []state{s}))
 }
 
 // arrived is the way from prerouting on.
@@ -81,7 +88,7 @@ func (k *walker) route(s state) {
 	case r.Kind == host.RouteUnicast && s.socket > 0:
 		k.nobody(s, Dropped, "dropped: what TPROXY took is not routed to this host (a mark and a local route are missing)")
 	case r.Kind == host.RouteUnicast:
-		s.out = r.Out
+		s.out, s.via = r.Out, r.Via
 		k.passed(k.hook("forward", []state{s}))
 	case r.Kind == host.RouteUnreachable:
 		k.nobody(s, NoRoute, "no route: "+r.Why)
@@ -140,7 +147,7 @@ func (k *walker) sent(ways []state) {
 		k.nobody(ways[0], NoRoute, "no route: "+first.Why)
 		return
 	}
-	ways[0].out = outOf(first)
+	ways[0].out, ways[0].via = outOf(first), first.Via
 	ways[0].packet = mark{}
 	for _, s := range k.hook("output", ways) {
 		k.leave(s, first)
@@ -161,7 +168,7 @@ func (k *walker) leave(s state, r host.Route) {
 			k.nobody(s, NoRoute, "no route: "+r.Why)
 			return
 		}
-		s.out = outOf(r)
+		s.out, s.via = outOf(r), r.Via
 	}
 	switch r.Kind {
 	case host.RouteUnicast:

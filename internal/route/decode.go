@@ -20,6 +20,7 @@ type route struct {
 	table   uint32
 	dst     netip.Prefix
 	gateway netip.Addr
+	via     netip.Addr // the gateway of an IPv4 route that is an IPv6 address (RTA_VIA)
 	oif     uint32
 	more    bool // several next hops
 	metric  uint32
@@ -82,6 +83,8 @@ func decodeRoute(b raw) (route, error) {
 			r.table = ad.Uint32()
 		case unix.RTA_GATEWAY:
 			r.gateway, _ = netip.AddrFromSlice(ad.Bytes())
+		case unix.RTA_VIA:
+			r.via = viaAddr(ad.Bytes())
 		case unix.RTA_OIF:
 			r.oif = ad.Uint32()
 		case unix.RTA_PRIORITY:
@@ -92,6 +95,15 @@ func decodeRoute(b raw) (route, error) {
 	}
 	r.dst, err = prefix(r.family, dst, bits)
 	return r, errors.Join(ad.Err(), err)
+}
+
+// viaAddr reads a struct rtvia: the family, and its address.
+func viaAddr(b []byte) netip.Addr {
+	if len(b) < 2 {
+		return netip.Addr{}
+	}
+	a, _ := netip.AddrFromSlice(b[2:])
+	return a
 }
 
 // prefix makes the prefix of an address that is left out when it is all zeros.

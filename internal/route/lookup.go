@@ -204,10 +204,13 @@ func (r *Router) answer(q host.RouteQuery, x route) host.Route {
 	case unix.RTN_MULTICAST:
 		return host.Route{Kind: host.RouteMulticast}
 	case unix.RTN_UNICAST:
+		if x.via.IsValid() {
+			x.gateway = x.via
+		}
 		if q.In != "" && q.Dst.Is6() && !r.view.sysctl.forward6 {
 			return host.Route{Kind: host.RouteUnreachable, Why: "this host does not forward IPv6"}
 		}
-		return host.Route{Kind: host.RouteUnicast, Out: r.view.ifname(x.oif)}
+		return host.Route{Kind: host.RouteUnicast, Out: r.view.ifname(x.oif), Via: x.gateway}
 	}
 	return host.Route{Kind: host.RouteUnreachable, Why: "a route throws it away"}
 }
@@ -260,4 +263,14 @@ func (r *Router) Holder(a netip.Addr) string {
 		}
 	}
 	return ""
+}
+
+// Holds says whether an interface has an address.
+func (r *Router) Holds(iface string, a netip.Addr) bool {
+	for _, own := range r.view.addresses {
+		if own.prefix.Addr() == a && r.view.ifname(own.ifindex) == iface {
+			return true
+		}
+	}
+	return false
 }
