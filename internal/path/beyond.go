@@ -43,7 +43,7 @@ func (k *walker) onward(s state) bool {
 		k.unknown(s, "it goes through too many network namespaces to follow it")
 		return true
 	}
-	next := newWalker(at.World, Packet{Proto: k.packet.Proto, From: s.src, SPort: s.sport, To: s.dst, Port: s.dport, In: at.In, Via: k.sender(&s)})
+	next := NewEngine(at.World).walker(Packet{Proto: k.packet.Proto, From: s.src, SPort: s.sport, To: s.dst, Port: s.dport, In: at.In, Via: k.sender(&s)})
 	next.hops, next.crossings = k.hops+1, k.crossings
 	next.enter(next.arrival(s))
 	k.outcomes = append(k.outcomes, next.outcomes...)

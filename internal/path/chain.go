@@ -28,7 +28,7 @@ type run struct {
 // baseChain gives the ways that go on after a base chain.
 func (k *walker) baseChain(b *base, in []state) []state {
 	r := &run{k, b}
-	e := r.chain(b.chain, in, 0)
+	e := r.chain(b.graph[b.chain.Name], in, 0)
 	if b.chain.Base.Policy != "drop" {
 		return joined(append(e.accepted, e.back...))
 	}
@@ -61,13 +61,13 @@ func (r *run) ruleText(rule *host.Rule) string {
 }
 
 // chain runs the rules on all ways that enter the chain.
-func (r *run) chain(c *host.Chain, live []state, depth int) ends {
+func (r *run) chain(n *node, live []state, depth int) ends {
 	var e ends
 	if depth > maxDepth {
 		r.giveUp(live, "jumps nest too deep")
 		return e
 	}
-	for _, rule := range c.Rules {
+	for _, rule := range n.chain.Rules {
 		if len(live) == 0 {
 			return e
 		}

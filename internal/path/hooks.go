@@ -19,7 +19,7 @@ const (
 type base struct {
 	table *host.Table
 	chain *host.Chain
-	graph map[string]*host.Chain
+	graph map[string]*node
 }
 
 func (b *base) priority() int { return b.chain.Base.Priority }
@@ -31,13 +31,16 @@ type stage struct {
 	tracking bool
 	chains   []*base
 	nat      []*stage // in their own order
+
+	orders [][]*base // in which the chains may run; nil where they are too many
+	words  []string  // of each order
 }
 
-// stages gives the hook's stages for the packet's family, in order.
-func (k *walker) stages(hook string) []*stage {
+// stages gives the hook's stages for packets of a family, in order.
+func (e *Engine) stages(hook string, family host.Family) []*stage {
 	var plain, nat []*base
-	for _, b := range k.bases {
-		if b.chain.Base.Hook != hook || !k.concerns(b.table) {
+	for _, b := range e.bases {
+		if b.chain.Base.Hook != hook || !concerns(b.table, family) {
 			continue
 		}
 		if b.chain.Base.Type == "nat" {
@@ -77,16 +80,30 @@ func byPriority(list []*base) []*stage {
 		s.chains = append(s.chains, b)
 	}
 	slices.SortFunc(out, func(a, b *stage) int { return a.priority - b.priority })
+	for _, s := range out {
+		s.order()
+	}
 	return out
 }
 
+// order lists the orders in which the chains of a stage may run.
+func (x *stage) order() {
+	if countOrders(x.chains) > maxOrders {
+		return
+	}
+	x.orders = orders(x.chains)
+	for _, order := range x.orders {
+		x.words = append(x.words, orderWords(order))
+	}
+}
+
 // concerns says whether the table sees packets of the family.
-func (k *walker) concerns(t *host.Table) bool {
+func concerns(t *host.Table, family host.Family) bool {
 	switch t.Family {
 	case host.Inet, host.Netdev:
 		return true
 	}
-	return t.Family == k.family
+	return t.Family == family
 }
 
 // orders gives the orders in which the chains of one priority may run. Of one

@@ -81,8 +81,4 @@ type World struct {
 }
 
 // Follow says what becomes of a packet.
-func Follow(w World, p Packet) Answer {
-	k := newWalker(w, p)
-	k.follow()
-	return k.answer()
-}
+func Follow(w World, p Packet) Answer { return NewEngine(w).Follow(p) }

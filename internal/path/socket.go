@@ -13,7 +13,7 @@ import (
 // doubt is true where what is known of the sockets does not decide.
 func (k *walker) listener(s *state, at destination) (best int, doubt bool) {
 	best, top := -1, -1
-	for i := range k.world.Space.Listeners {
+	for _, i := range k.ports[at.port] {
 		l := &k.world.Space.Listeners[i]
 		score, unsure := k.score(l, s, at)
 		doubt = doubt || unsure

@@ -6,15 +6,15 @@ import (
 	"github.com/natwarden/natwarden/internal/host"
 )
 
-// tracks says whether the kernel tracks connections of the packet's family. It
+// tracks says whether the kernel tracks connections of the family. It
 // does where a rule asks for it (nf_ct_netns_get): without one the chains of type
 // nat hang at their hooks and are never run.
-func (k *walker) tracks() truth {
-	if !k.world.Space.TrackedIn(k.family) {
+func (e *Engine) tracks(family host.Family) truth {
+	if !e.world.Space.TrackedIn(family) {
 		return no
 	}
-	for _, t := range k.world.Space.Tables {
-		if k.concerns(t) && slices.ContainsFunc(t.Chains, chainTracks) {
+	for _, t := range e.world.Space.Tables {
+		if concerns(t, family) && slices.ContainsFunc(t.Chains, chainTracks) {
 			return yes
 		}
 	}
@@ -49,7 +49,7 @@ func (k *walker) tracked(ways []state) []state {
 			out = append(out, s)
 			continue
 		}
-		if k.tracking == maybe && k.matters() {
+		if k.tracking == maybe && k.view.nat {
 			out = append(out, s.guessing(negated(words)))
 			s = s.guessing(words)
 		}
@@ -59,9 +59,4 @@ func (k *walker) tracked(ways []state) []state {
 		out = append(out, s)
 	}
 	return out
-}
-
-// matters says whether a chain of type nat would see the packet.
-func (k *walker) matters() bool {
-	return slices.ContainsFunc(k.bases, func(b *base) bool { return b.chain.Base.Type == "nat" && k.concerns(b.table) })
 }

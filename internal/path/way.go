@@ -8,42 +8,12 @@ import (
 
 // walker is one packet being followed.
 type walker struct {
-	world     World
+	*Engine
+	*view
 	packet    Packet
-	family    host.Family
-	bases     []*base
-	filled    map[string]bool // texts of empty ipsets that packets fill
-	tracking  truth
 	outcomes  []ending
 	hops      int  // namespaces before this one
 	crossings *int // of all ways
-}
-
-func newWalker(w World, p Packet) *walker {
-	k := &walker{world: w, packet: p, family: p.family(), filled: map[string]bool{}, crossings: new(int)}
-	for _, t := range w.Space.Tables {
-		for name := range t.Filled {
-			k.filled[host.EmptyIPSet(name)] = true
-		}
-		if t.Dormant {
-			continue
-		}
-		var graph map[string]*host.Chain
-		for _, c := range t.Chains {
-			if c.Base == nil || idle(c) {
-				continue
-			}
-			if graph == nil {
-				graph = make(map[string]*host.Chain, len(t.Chains))
-				for _, other := range t.Chains {
-					graph[other.Name] = other
-				}
-			}
-			k.bases = append(k.bases, &base{t, c, graph})
-		}
-	}
-	k.tracking = k.tracks()
-	return k
 }
 
 func (k *walker) start() state {
@@ -163,7 +133,7 @@ func outOf(r host.Route) string {
 
 // leave routes again what the output hook changed, and goes on.
 func (k *walker) leave(s state, r host.Route) {
-	if s.dst != s.orig.dst || s.remarked && k.reroutes() {
+	if s.dst != s.orig.dst || s.remarked && k.view.reroutes {
 		if r = k.ask(&s); r.Kind == host.RouteUnreachable {
 			k.nobody(s, NoRoute, "no route: "+r.Why)
 			return
@@ -178,16 +148,6 @@ func (k *walker) leave(s state, r host.Route) {
 	default:
 		k.unknown(s, k.routeWords(r))
 	}
-}
-
-// reroutes says whether a chain at the output hook makes a changed mark count.
-func (k *walker) reroutes() bool {
-	for _, b := range k.bases {
-		if b.chain.Base.Hook == "output" && (b.chain.Base.Type == "route" || b.table.Backend == "x_tables" && b.table.Name == "mangle") {
-			return true
-		}
-	}
-	return false
 }
 
 // looped is what comes back in by the loopback interface. Its translations
@@ -206,7 +166,7 @@ func (k *walker) looped(ways []state) {
 
 // hook runs all that hangs at a hook.
 func (k *walker) hook(name string, ways []state) []state {
-	for _, stage := range k.stages(name) {
+	for _, stage := range k.view.stages[name] {
 		ways = k.stage(stage, ways)
 	}
 	return ways
@@ -219,14 +179,14 @@ func (k *walker) stage(x *stage, ways []state) []state {
 	case len(x.nat) > 0:
 		return k.natStage(x, ways)
 	}
-	return k.together(x.chains, ways, k.oneChain)
+	return k.together(x, ways, k.oneChain)
 }
 
 // natStage runs the NAT chains until one of them translates.
 func (k *walker) natStage(x *stage, ways []state) []state {
 	to := x.priority == fromHerePriority
 	for _, inner := range x.nat {
-		ways = k.together(inner.chains, ways, func(b *base, ways []state) []state {
+		ways = k.together(inner, ways, func(b *base, ways []state) []state {
 			var done, open []state
 			for _, s := range ways {
 				if s.flow != newFlow || to && s.toDone || !to && s.fromDone {
@@ -281,22 +241,25 @@ func (k *walker) deviceChain(b *base, ways []state) []state {
 }
 
 // together runs chains of one priority, in every order in which they may run.
-func (k *walker) together(chains []*base, ways []state, do func(*base, []state) []state) []state {
-	if countOrders(chains) > maxOrders {
+func (k *walker) together(x *stage, ways []state, do func(*base, []state) []state) []state {
+	if x.orders == nil {
 		k.giveUp(ways, "too many chains of equal priority")
 		return nil
 	}
-	all := orders(chains)
 	var out []state
-	for _, order := range all {
-		these := make([]state, len(ways))
-		for i, s := range ways {
-			if these[i] = s; len(all) > 1 {
-				these[i] = s.guessing(orderWords(order))
+	for i, order := range x.orders {
+		these := ways
+		if len(x.orders) > 1 {
+			these = make([]state, len(ways))
+			for j, s := range ways {
+				these[j] = s.guessing(x.words[i])
 			}
 		}
 		for _, b := range order {
 			these = do(b, these)
+		}
+		if len(x.orders) == 1 {
+			return joined(these)
 		}
 		out = append(out, these...)
 	}
