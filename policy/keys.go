@@ -11,6 +11,7 @@ import (
 type file struct {
 	defaults Defaults
 	limits   Limits
+	change   Change
 	allow    allow
 }
 
@@ -30,6 +31,7 @@ func fileObject() object[file] {
 		version,
 		nested("defaults", "what becomes of what no entry names", defaultsObject(), func(f *file) *Defaults { return &f.defaults }),
 		nested("limits", "what one change may do at most", limitsObject(), func(f *file) *Limits { return &f.limits }),
+		nested("change", "when a change may be made, and who must agree to it", changeObject(), func(f *file) *Change { return &f.change }),
 		nested("allow", "what is authorized", allowObject(), func(f *file) *allow { return &f.allow }),
 	}}
 }

@@ -39,6 +39,7 @@ func Lint(p *Policy, used map[string]bool, now time.Time) []Finding {
 		func(a, b *RedirectEntry) bool { return a.Match.covers(&b.Match) })
 	overlaps(&l, p.Listeners, func(e *ListenerEntry) *Entry { return &e.Entry },
 		func(a, b *ListenerEntry) bool { return a.Match.covers(&b.Match) })
+	l.windows(p.Change.Windows)
 	slices.SortStableFunc(l.findings, func(a, b Finding) int { return cmp.Compare(a.Line, b.Line) })
 	return l.findings
 }

@@ -29,6 +29,8 @@ type object[T any] struct {
 	extra schema // what JSON Schema is to demand beside the keys
 	// check looks at what single keys cannot tell; may be nil.
 	check func(r *reader, at *yaml.Node, seen map[string]*yaml.Node)
+	// done looks at what was read of a mapping, once all its keys are; may be nil.
+	done func(r *reader, n *yaml.Node, into *T)
 }
 
 func (o object[T]) read(r *reader, n *yaml.Node, into *T) {
@@ -50,6 +52,9 @@ func (o object[T]) read(r *reader, n *yaml.Node, into *T) {
 	}
 	if o.check != nil {
 		o.check(r, n, seen)
+	}
+	if o.done != nil {
+		o.done(r, n, into)
 	}
 }
 

@@ -71,6 +71,7 @@ func (f *file) policy(data []byte, name string) *Policy {
 			Latent:    cmp.Or(f.defaults.Latent, usual.Latent),
 		},
 		Limits:    f.limits,
+		Change:    f.change,
 		Redirects: f.allow.redirects, Listeners: f.allow.listeners,
 		index: newIndex(f.allow.redirects),
 	}

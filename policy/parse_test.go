@@ -113,6 +113,7 @@ func TestPlainIsReadBackAsItStands(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(contract))
+	f.Add([]byte("version: 1\nchange: {windows: [" + nights + "," + eve + "]}\n"))
 	files, _ := filepath.Glob("testdata/bad/*.yaml")
 	for _, file := range append(files, "testdata/init.yaml") {
 		data, err := os.ReadFile(file)

@@ -12,6 +12,7 @@ type Policy struct {
 	Source    []byte // the file as it was read; nil for the built-in policy
 	Defaults  Defaults
 	Limits    Limits
+	Change    Change
 	Redirects []RedirectEntry
 	Listeners []ListenerEntry
 

@@ -1,6 +1,7 @@
 package remediate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -17,7 +18,7 @@ const (
 )
 
 // Guards are the names that --force takes.
-func Guards() []string { return []string{GuardLimit, GuardSSH} }
+func Guards() []string { return []string{GuardLimit, GuardSSH, GuardWindow} }
 
 // Session is the ssh session from which natwarden was called, as sshd says it
 // in SSH_CONNECTION (ssh(1)): the server's end is the one after translation.
@@ -27,8 +28,11 @@ type Session struct{ Client, Server netip.AddrPort }
 var errGuarded = errors.New("refused")
 
 // guarded says why a plan is refused, and which --force goes on all the same.
-func (o Options) guarded(p *plan) (reasons []string) {
+func (o Options) guarded(ctx context.Context, p *plan) (reasons []string) {
 	ended := p.endedRows()
+	if len(ended) > 0 {
+		reasons = o.gated(ctx)
+	}
 	if o.RemoveAtMost != nil && len(ended) > *o.RemoveAtMost && !o.forces(GuardLimit) {
 		reasons = append(reasons, fmt.Sprintf("%d redirects would be ended, the policy's limits allow %d (--force %s)", len(ended), *o.RemoveAtMost, GuardLimit))
 	}
@@ -47,8 +51,8 @@ func (o Options) guarded(p *plan) (reasons []string) {
 func (o Options) forces(name string) bool { return slices.Contains(o.Force, name) }
 
 // refuseGuarded is guarded as an error.
-func (o Options) refuseGuarded(p *plan) error {
-	if reasons := o.guarded(p); len(reasons) > 0 {
+func (o Options) refuseGuarded(ctx context.Context, p *plan) error {
+	if reasons := o.guarded(ctx, p); len(reasons) > 0 {
 		return fmt.Errorf("%w: %s", errGuarded, strings.Join(reasons, "; "))
 	}
 	return nil

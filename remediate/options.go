@@ -42,6 +42,7 @@ type Options struct {
 	RemoveAtMost *int
 	Session      *Session
 	Force        []string
+	Gates        []Gate // guards that ask something else than the plan
 
 	// Exactly is a plan that was made before: it is carried out as it stands, or
 	// not at all. Only, Include and Irreversible are then its own.

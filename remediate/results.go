@@ -23,7 +23,7 @@ func exitFor(err error) int {
 	switch {
 	case errors.As(err, &busy), errors.As(err, &waiting), errors.Is(err, change.ErrBusy):
 		return exitBusy
-	case errors.Is(err, change.ErrStale), errors.Is(err, errForeign):
+	case errors.Is(err, change.ErrStale), errors.Is(err, errForeign), errors.Is(err, errGuarded):
 		return exitRefused
 	case errors.Is(err, fs.ErrPermission):
 		return exitPrivilege

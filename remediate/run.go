@@ -30,12 +30,12 @@ func Run(ctx context.Context, rows []host.Redirect, blind []host.Blind, spaces [
 		return r.result.fail(exitFor(err), err)
 	}
 	if o.DryRun {
-		return r.result.planned(r.planned).warned(r.o.guarded(r.planned)), nil
+		return r.result.planned(r.planned).warned(r.o.guarded(ctx, r.planned)), nil
 	}
 	if r.planned.refused {
 		return r.result.planned(r.planned).failPlan(exitRefused, errRefused)
 	}
-	if err := r.o.refuseGuarded(r.planned); err != nil {
+	if err := r.o.refuseGuarded(ctx, r.planned); err != nil {
 		return r.result.planned(r.planned).failPlan(exitRefused, err)
 	}
 	if len(r.planned.groups) == 0 {
@@ -125,7 +125,7 @@ func (r *run) carryOut(ctx context.Context) (*Result, error) {
 	if r.planned.refused {
 		return r.result.planned(r.planned).failPlan(exitRefused, errRefused)
 	}
-	if err := r.o.refuseGuarded(r.planned); err != nil {
+	if err := r.o.refuseGuarded(ctx, r.planned); err != nil {
 		return r.result.planned(r.planned).failPlan(exitRefused, err)
 	}
 	if err := r.begin(ctx); err != nil {
@@ -204,6 +204,9 @@ func (r *run) begin(ctx context.Context) error {
 // change carries out the plan and verifies it.
 func (r *run) change(ctx context.Context) error {
 	if err := r.guard(); err != nil {
+		return err
+	}
+	if err := r.o.stillOpen(ctx); err != nil {
 		return err
 	}
 	for i := range r.planned.groups {

@@ -16,7 +16,7 @@ const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 // scrubEnvironment takes away what could make a library or a child look at
 // something else than this host: HOST_PROC and its like redirect gopsutil,
 // XTABLES_LIBDIR and LD_PRELOAD put foreign code into iptables, a locale
-// changes what is parsed.
+// changes what is parsed, ZONEINFO what a time zone is.
 func scrubEnvironment() error {
 	for _, pair := range os.Environ() {
 		name, _, _ := strings.Cut(pair, "=")
@@ -63,7 +63,7 @@ func misleads(name string) bool {
 		}
 	}
 	switch name {
-	case "IFS", "ENV", "LANG", "LANGUAGE", "TMPDIR":
+	case "IFS", "ENV", "LANG", "LANGUAGE", "TMPDIR", "ZONEINFO":
 		return true
 	}
 	return false

@@ -41,6 +41,11 @@ type entryJSON struct {
 	Line   int    `json:"line"`
 }
 
+// changeJSON is the key change of the policy for programs.
+type changeJSON struct {
+	Windows []string `json:"windows"` // in words: "Mon-Fri 22:00-04:00 Europe/Berlin"
+}
+
 func policyJSON(pol *policy.Policy) any {
 	entries := []entryJSON{}
 	add := func(kind string, e *policy.Entry) {
@@ -61,7 +66,9 @@ func policyJSON(pol *policy.Policy) any {
 		Policy        audit.PolicyRef   `json:"policy"`
 		Defaults      map[string]string `json:"defaults"`
 		Limits        map[string]int    `json:"limits"`
+		Change        changeJSON        `json:"change"`
 		Entries       []entryJSON       `json:"entries"`
 	}{audit.SchemaVersion, audit.PolicyRef{Path: pol.Path, SHA256: pol.SHA256},
-		map[string]string{"redirects": pol.Defaults.Redirects, "listeners": pol.Defaults.Listeners, "latent": pol.Defaults.Latent}, limits, entries}
+		map[string]string{"redirects": pol.Defaults.Redirects, "listeners": pol.Defaults.Listeners, "latent": pol.Defaults.Latent}, limits,
+		changeJSON{windowWords(&pol.Change)}, entries}
 }

@@ -236,6 +236,7 @@ func (o *RemediateOptions) options(a *app, pol *policy.Policy) remediate.Options
 		RemoveAtMost: pol.Limits.RemoveAtMost,
 		Session:      callerSession(),
 		Force:        o.Force,
+		Gates:        o.gates(pol),
 		Now:          time.Now,
 		Listeners:    listeners(),
 		Settle:       settleTime,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/natwarden/natwarden/policy"
 )
@@ -17,6 +18,22 @@ func (p *page) policyLine(pol *policy.Policy) {
 	if most := pol.Limits.RemoveAtMost; most != nil {
 		p.paragraph("", fmt.Sprintf("One remediate may end %s at most.", count(*most, "redirect")))
 	}
+	p.changeLines(&pol.Change)
+}
+
+// changeLines say when a change may be made.
+func (p *page) changeLines(c *policy.Change) {
+	if len(c.Windows) > 0 {
+		p.paragraph("", "Changes are made only in these windows: "+strings.Join(windowWords(c), "; ")+".")
+	}
+}
+
+func windowWords(c *policy.Change) []string {
+	out := []string{}
+	for i := range c.Windows {
+		out = append(out, c.Windows[i].String())
+	}
+	return out
 }
 
 func (p *page) finding(pol *policy.Policy, f policy.Finding) {

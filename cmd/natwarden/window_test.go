@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/natwarden/natwarden/policy"
+	"github.com/natwarden/natwarden/remediate"
+	"github.com/natwarden/natwarden/rollback"
+)
+
+func windows(t *testing.T, text string) policy.Change {
+	t.Helper()
+	p, err := policy.Parse([]byte("version: 1\nchange: {windows: ["+text+"]}\n"), "p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.Change
+}
+
+const allDay = `{from: "00:00", to: "24:00", zone: UTC}`
+
+func TestAClockThatIsNotToBeBelievedOpensNoWindow(t *testing.T) {
+	start := time.Now()
+	ask := func(o RemediateOptions, c policy.Change, set time.Duration) string {
+		wall, steady := start.Round(0), start
+		gate := o.windowGate(c, func() (time.Time, time.Time) { return wall, steady })
+		wall, steady = wall.Add(time.Hour+set), steady.Add(time.Hour)
+		return strings.Join(gate(context.Background()), "; ")
+	}
+	for set, want := range map[time.Duration]string{0: "", 50 * time.Second: "", 2 * time.Hour: "set by 2h0m0s", -5 * time.Minute: "set by -5m0s"} {
+		if got := ask(RemediateOptions{}, windows(t, allDay), set); want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("set by %s: %q", set, got)
+		}
+	}
+	early := RemediateOptions{exactly: &remediate.PlanFile{Origin: rollback.Origin{Time: start.Add(2 * time.Hour)}}}
+	if got := ask(early, windows(t, allDay), 0); !strings.Contains(got, "before the plan was made") {
+		t.Error(got)
+	}
+	if got := ask(early, policy.Change{}, 2*time.Hour); got != "" {
+		t.Errorf("without windows the clock does not matter: %s", got)
+	}
+	wall, steady := clocks()
+	if later, now := clocks(); later.Sub(wall) < 0 || now.Sub(steady) < 0 || strings.Contains(wall.String(), "m=") || !strings.Contains(steady.String(), "m=") {
+		t.Errorf("%s %s", wall, steady)
+	}
+}
+
+func TestAClosedWindowSaysWhenTheNextOpens(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	for text, want := range map[string]string{
+		`{days: Mon, from: "22:00", to: "23:00", zone: Europe/Berlin}`: "no change window is open; the next opens Mon 2026-11-23T22:00:00+01:00, in 9h0m",
+		`{days: Wed, from: "12:59", to: "14:00", zone: UTC}`:           "no change window is open; the next opens Wed 2026-11-25T12:59:00Z, in 2d0h",
+		`{date: 2026-11-22, from: "12:59", to: "14:00", zone: UTC}`:    "no change window of the policy opens any more",
+		allDay: "",
+	} {
+		if got := strings.Join(closedWindow(windows(t, text), now), "; "); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}
