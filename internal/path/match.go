@@ -188,7 +188,7 @@ func (a *asking) waits(m *host.Match) bool {
 		return true
 	}
 	if a.filled[m.Waiting] {
-		return a.open("not: " + m.Waiting)
+		return a.open("packets filled " + strings.TrimSuffix(m.Waiting, " is empty"))
 	}
 	return false
 }
