@@ -79,7 +79,7 @@ func socketsRead(s *host.State) bool {
 // locate says in which namespace to do what a source advises: its commands are
 // written for the namespace that it read.
 func locate(r *host.Redirect) {
-	if r.Netns != "" && r.Advice != "" && slices.Contains([]string{"route", "neighbour", "tc", "bpf"}, r.Mechanism) {
+	if r.Netns != "" && r.Advice != "" && slices.Contains([]string{"route", "neighbour", "tc", "bpf", "ipvs"}, r.Mechanism) {
 		r.Advice = "inside network namespace " + r.Netns + ": " + r.Advice
 	}
 }

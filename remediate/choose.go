@@ -130,7 +130,7 @@ func (c *chooser) reachable(r *host.Redirect) bool {
 // rules and flows, which need none.
 func includeFor(r *host.Redirect) string {
 	switch r.Mechanism {
-	case "route", "neighbour":
+	case "route", "neighbour", "ipvs":
 		return "routes"
 	case "tc", "bpf":
 		return "bpf"
@@ -165,7 +165,7 @@ func (c *chooser) mayTouch(r *host.Redirect) bool {
 // that need none.
 func kindOf(r *host.Redirect) string {
 	switch r.Ref.Backend {
-	case "rtnetlink":
+	case rtnetlink, loadBalancer:
 		return "routes"
 	case "tc", "bpf":
 		return "bpf"

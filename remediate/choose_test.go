@@ -30,6 +30,7 @@ func TestChoose(t *testing.T) {
 	elsewhere := rule("x", "x")
 	elsewhere.Netns = "blue"
 	route := host.Redirect{ID: "r", Mechanism: "route", Verdict: host.Violation, State: host.Active, Advice: "ip route del", Ref: &host.Ref{Backend: "nf_tables", Fingerprint: "r"}}
+	service := host.Redirect{ID: "s", Mechanism: "ipvs", Verdict: host.Violation, State: host.Active, Ref: &host.Ref{Backend: "nf_tables", Fingerprint: "s"}}
 	relay := host.Redirect{ID: "p", Mechanism: "relay", Verdict: host.Violation, State: host.Active, Advice: "stop socat"}
 	boxed := relay
 	boxed.ID, boxed.Process, boxed.Ref = "b", &host.Process{Container: "0123456789ab"}, &host.Ref{Backend: "process", Fingerprint: "b"}
@@ -68,6 +69,8 @@ func TestChoose(t *testing.T) {
 		{"unknown violation", []host.Redirect{in(rule("a", "a"), host.Unknown)}, Options{}, "a=rule", ""},
 		{"elsewhere", []host.Redirect{elsewhere}, Options{}, "", "x: blue"},
 		{"a route", []host.Redirect{route}, Options{}, "", "r: --include routes"},
+		{"an IPVS service", []host.Redirect{service}, Options{}, "", "s: --include routes"},
+		{"an IPVS service included", []host.Redirect{service}, Options{Include: []string{"routes"}}, "s=rule", ""},
 		{"a route, included", []host.Redirect{route}, Options{Include: []string{"routes"}}, "r=rule", ""},
 		{"a relay", []host.Redirect{relay}, Options{Include: []string{"all"}}, "", "p: stop socat"},
 		{"no editor", []host.Redirect{row("a", "x_tables", nat, "a", 1)}, Options{}, "", "a: x_tables"},

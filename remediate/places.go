@@ -13,12 +13,13 @@ const (
 	rtnetlink      = "rtnetlink"
 	trafficControl = "tc"
 	programs       = "bpf"
+	loadBalancer   = "ipvs"
 )
 
 // placeOf is the place of an object in change.World.Places.
 func placeOf(o *change.Object) string {
 	switch {
-	case o.Backend == rtnetlink, o.Backend == trafficControl, o.Backend == programs:
+	case o.Backend == rtnetlink, o.Backend == trafficControl, o.Backend == programs, o.Backend == loadBalancer:
 		return o.Backend + " " + o.Kind
 	case o.Kind == "element":
 		return fmt.Sprintf("%s %s @%s", o.Family, o.Table, o.Set)

@@ -47,7 +47,7 @@ func (o *RemediateOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.PlanOut, "plan-out", "", "with --dry-run: keep the plan in this new `FILE`, for review")
 	f.StringVar(&o.Plan, "plan", "", "carry out exactly the plan in `FILE`, or nothing")
 	f.StringArrayVar(&o.Only, "only", nil, "end only the redirect with this `ID`; may be repeated")
-	f.StringSliceVar(&o.Include, "include", nil, "what else may be touched, `KINDS` of: "+strings.Join(remediate.IncludeKinds(), ", "))
+	f.StringSliceVar(&o.Include, "include", nil, "what else may be touched, `KINDS` of: "+strings.Join(remediate.IncludeKinds(), ", ")+"; routes takes in IPVS services")
 	f.StringSliceVar(&o.Force, "force", nil, "go on although this guard refuses, `GUARD` of: "+strings.Join(remediate.Guards(), ", "))
 	f.BoolVar(&o.Irreversible, "irreversible", false, "go on where the way back cannot be proven")
 	f.DurationVar(&o.ConfirmWithin, "confirm-within", 0, "roll the change back unless natwarden confirm comes within this `TIME` (at a terminal: 2m)")

@@ -9,6 +9,7 @@ import (
 	"github.com/natwarden/natwarden/internal/change"
 	flowedit "github.com/natwarden/natwarden/internal/flow/edit"
 	"github.com/natwarden/natwarden/internal/host"
+	ipvsedit "github.com/natwarden/natwarden/internal/ipvs/edit"
 	"github.com/natwarden/natwarden/internal/netns"
 	nftedit "github.com/natwarden/natwarden/internal/nft/edit"
 	"github.com/natwarden/natwarden/internal/proc"
@@ -21,7 +22,7 @@ import (
 
 // editors are all that can be changed, in the order of a plan.
 func editors() []change.Editor {
-	return []change.Editor{nftedit.New(), xtedit.New(""), flowedit.Editor{}, routeedit.New(), tcedit.New(), bpfedit.New(), procedit.New()}
+	return []change.Editor{nftedit.New(), xtedit.New(""), flowedit.Editor{}, routeedit.New(), ipvsedit.New(), tcedit.New(), bpfedit.New(), procedit.New()}
 }
 
 // inputFor is what audit.Run needs to look at spaces through the sources of

@@ -2,7 +2,8 @@
 // the calling thread. It finds a family in the list of those that are there:
 // asking for one by name would load its module (net/netlink/genetlink.c).
 //
-// It is a part of natwarden, a program, and no general client: it only dumps.
+// It is a part of natwarden, a program, and no general client: it dumps, and
+// sends what an editor changes.
 package genl
 
 import (

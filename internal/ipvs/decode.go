@@ -15,6 +15,7 @@ import (
 // Commands and attributes of include/uapi/linux/ip_vs.h.
 const (
 	cmdNewService = 1
+	cmdDelService = 3
 	cmdGetService = 4
 	cmdNewDest    = 5
 	cmdGetDest    = 8
@@ -29,13 +30,23 @@ const (
 	svcMark     = 5
 	svcSched    = 6
 	svcFlags    = 7
+	svcTimeout  = 8
+	svcNetmask  = 9
+	svcEngine   = 11 // IPVS_SVC_ATTR_PE_NAME
 
-	destAddr   = 1
-	destPort   = 2
-	destMethod = 3
-	destWeight = 4
-	destFamily = 11
+	destAddr     = 1
+	destPort     = 2
+	destMethod   = 3
+	destWeight   = 4
+	destUpper    = 5
+	destLower    = 6
+	destFamily   = 11
+	destTunType  = 13
+	destTunPort  = 14
+	destTunFlags = 15
 )
+
+const nested = unix.NLA_F_NESTED
 
 // flagPersistent is IP_VS_SVC_F_PERSISTENT.
 const flagPersistent = 1
@@ -48,9 +59,19 @@ type service struct {
 	port      uint16 // 0: every port
 	mark      uint32 // 0: by address
 	scheduler string
+	engine    string // that finds persistent connections by their content; "" for none
 	flags     uint32
+	timeout   uint32  // of persistence, in seconds
+	netmask   [4]byte // of persistence: of IPv4 a mask, of IPv6 the length of a prefix
 	dests     []dest
+
+	raw     []byte // what makes it again
+	strange string // what of raw is not understood
 }
+
+// netmaskV6 is the length of the persistence prefix of IPv6, which the kernel
+// keeps as a number in the host's order.
+func (s *service) netmaskV6() uint32 { return binary.NativeEndian.Uint32(s.netmask[:]) }
 
 // dest is a real server.
 type dest struct {
@@ -58,6 +79,14 @@ type dest struct {
 	port   uint16
 	method uint32 // IP_VS_CONN_F_*: how packets are forwarded
 	weight int32
+	// upper and lower are the numbers of connections at which it is spared, and
+	// asked again; 0 for none.
+	upper, lower uint32
+	tunType      uint8
+	tunPort      uint16
+
+	raw     []byte
+	strange string
 }
 
 // methodMask is IP_VS_CONN_F_FWD_MASK.
@@ -87,7 +116,7 @@ var errNothing = errors.New("the message holds no object")
 func decodeService(m genl.Message) (service, error) {
 	var s service
 	var addr, port []byte
-	err := inside(m, attrService, func(ad *netlink.AttributeDecoder) {
+	payload, err := inside(m, attrService, func(ad *netlink.AttributeDecoder) {
 		switch ad.Type() {
 		case svcFamily:
 			s.family = ad.Uint16()
@@ -105,8 +134,17 @@ func decodeService(m genl.Message) (service, error) {
 			if b := ad.Bytes(); len(b) >= 4 {
 				s.flags = binary.NativeEndian.Uint32(b)
 			}
+		case svcTimeout:
+			s.timeout = ad.Uint32()
+		case svcNetmask:
+			copy(s.netmask[:], ad.Bytes())
+		case svcEngine:
+			s.engine = ad.String()
 		}
 	})
+	if err == nil {
+		err = s.take(payload)
+	}
 	if err != nil {
 		return s, fmt.Errorf("decoding an IPVS service: %w", err)
 	}
@@ -125,12 +163,24 @@ func decodeService(m genl.Message) (service, error) {
 	return s, nil
 }
 
+// take keeps the bytes that make the service again.
+func (s *service) take(payload []byte) (err error) {
+	if s.raw, s.strange, err = serviceForm().keep(payload); err != nil {
+		return err
+	}
+	if s.strange == "" {
+		s.strange = unknownFlags(s.flags)
+	}
+	s.raw, err = withoutHashed(s.raw)
+	return err
+}
+
 // decodeDest reads an answer to IPVS_CMD_GET_DEST. Before Linux 3.18 a
 // destination is of the service's family and does not say so.
 func decodeDest(m genl.Message, family uint16) (dest, error) {
 	var d dest
 	var addr, port []byte
-	err := inside(m, attrDest, func(ad *netlink.AttributeDecoder) {
+	payload, err := inside(m, attrDest, func(ad *netlink.AttributeDecoder) {
 		switch ad.Type() {
 		case destAddr:
 			addr = ad.Bytes()
@@ -140,10 +190,23 @@ func decodeDest(m genl.Message, family uint16) (dest, error) {
 			d.method = ad.Uint32()
 		case destWeight:
 			d.weight = int32(ad.Uint32())
+		case destUpper:
+			d.upper = ad.Uint32()
+		case destLower:
+			d.lower = ad.Uint32()
+		case destTunType:
+			d.tunType = ad.Uint8()
+		case destTunPort:
+			if b := ad.Bytes(); len(b) == 2 {
+				d.tunPort = binary.BigEndian.Uint16(b)
+			}
 		case destFamily:
 			family = ad.Uint16()
 		}
 	})
+	if err == nil {
+		d.raw, d.strange, err = destForm().keep(payload)
+	}
 	if err == nil {
 		d.addr, err = address(family, addr)
 	}
@@ -156,18 +219,18 @@ func decodeDest(m genl.Message, family uint16) (dest, error) {
 	return d, nil
 }
 
-// inside walks the attributes of the one object of a message.
-func inside(m genl.Message, kind uint16, each func(*netlink.AttributeDecoder)) error {
+// inside walks the attributes of the one object of a message, and gives their bytes.
+func inside(m genl.Message, kind uint16, each func(*netlink.AttributeDecoder)) ([]byte, error) {
 	outer, err := netlink.NewAttributeDecoder(m.Attrs)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	found := false
+	var payload []byte
 	for outer.Next() {
 		if outer.Type() != kind {
 			continue
 		}
-		found = true
+		payload = outer.Bytes()
 		outer.Nested(func(ad *netlink.AttributeDecoder) error {
 			for ad.Next() {
 				each(ad)
@@ -176,12 +239,12 @@ func inside(m genl.Message, kind uint16, each func(*netlink.AttributeDecoder)) e
 		})
 	}
 	if err := outer.Err(); err != nil {
-		return err
+		return nil, err
 	}
-	if !found {
-		return errNothing
+	if payload == nil {
+		return nil, errNothing
 	}
-	return nil
+	return payload, nil
 }
 
 // address reads union nf_inet_addr: 16 bytes, of which IPv4 uses four.
@@ -216,7 +279,7 @@ func (s service) question() []byte {
 		b = append(b, genl.Attribute(svcAddr, addr)...)
 		b = append(b, genl.Attribute(svcPort, binary.BigEndian.AppendUint16(nil, s.port))...)
 	}
-	return genl.Attribute(attrService|unix.NLA_F_NESTED, b)
+	return genl.Attribute(attrService|nested, b)
 }
 
 func native16(v uint16) []byte { return binary.NativeEndian.AppendUint16(nil, v) }

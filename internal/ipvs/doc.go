@@ -3,7 +3,8 @@
 // where ip_vs is not loaded, so that no audit loads it.
 //
 // Files: read.go asks by generic netlink, decode.go takes the answers apart,
-// proc.go reads /proc/net/ip_vs to compare, rows.go makes rows of the report.
+// proc.go reads /proc/net/ip_vs to compare, rows.go makes rows of the report,
+// text.go says a service as ipvsadm(8) would; lasting.go and export.go serve the editor.
 //
-// It reads and never changes. natwarden is a program, not a library.
+// Reading changes nothing. natwarden is a program, not a library.
 package ipvs

@@ -28,6 +28,8 @@ func row(s *service) host.Redirect {
 	r.Proto, r.Ports, r.Address = host.ProtosString(r.Match.Protos), host.PortsString(r.Match.Ports), host.AddrsString(r.Match.Address)
 	r.Conditions = append(r.Conditions, r.Match.Conditions...)
 	r.Advice = "ipvsadm -D " + s.option() + ", and in what made it (keepalived, kube-proxy, ldirectord): it comes back otherwise"
+	o := s.object()
+	r.Ref = &host.Ref{Backend: Backend, Family: r.Family, Table: KindService, Fingerprint: o.Fingerprint, Text: o.Text}
 	return r
 }
 
@@ -89,23 +91,4 @@ func how(method uint32) string {
 		return "past the balancer"
 	}
 	return methodName(method)
-}
-
-// option names the service as ipvsadm(8) does.
-func (s *service) option() string {
-	if s.mark != 0 {
-		text := fmt.Sprintf("-f %d", s.mark)
-		if s.family == unix.AF_INET6 {
-			text += " -6"
-		}
-		return text
-	}
-	flag := "-t"
-	switch s.protocol {
-	case unix.IPPROTO_UDP:
-		flag = "-u"
-	case unix.IPPROTO_SCTP:
-		flag = "--sctp-service"
-	}
-	return flag + " " + netip.AddrPortFrom(s.addr, s.port).String()
 }
