@@ -4,7 +4,8 @@
 # It does its own set-up: as root on Debian or Ubuntu it installs the packages
 # that the tests drive and that are missing, without starting any service. Then
 # gofmt, go vet, staticcheck, go mod tidy, every test under the race detector,
-# and a while of each fuzz target. Everything that touches netfilter happens in
+# some of them once more on other kernels in a virtual machine, and a while of
+# each fuzz target. Everything that touches netfilter happens in
 # network namespaces of the tests' own.
 #
 # NATWARDEN_FUZZTIME=10s   how long each fuzz target runs; 0 for not at all
@@ -42,6 +43,19 @@ step "go mod tidy -diff"
 go mod tidy -diff
 step "go test $race ./..."
 go test $race -timeout 8m ./...
+
+# What this machine's kernel may lack, on kernels of Debian's: see internal/lab/qemu.
+step "tests on Debian's kernels, in a virtual machine"
+kernels=
+if [ "$(id -u)" != 0 ]; then
+	echo "SKIPPED: not root"
+elif ! (install_missing qemu-system-x86 ipvsadm xz-utils); then
+	echo "SKIPPED: qemu-system-x86, ipvsadm and xz-utils cannot be had"
+elif ! kernels=$(fetch_kernels "${XDG_CACHE_HOME:-$HOME/.cache}/natwarden-kernels") || [ -z "$kernels" ]; then
+	echo "SKIPPED: no package of a kernel can be had"
+else
+	NATWARDEN_KERNELS=$kernels go test -count=1 -v -timeout 8m -run '^TestOnDebiansKernels$' ./internal/lab/qemu | sed '/^=== RUN/d'
+fi
 
 # fuzz runs one target. A worker that the end of the time meets in the middle of
 # an input can be reported as "context deadline exceeded" without any failing input

@@ -41,3 +41,44 @@ install_missing() {
 		rm -f "$log"
 	)
 }
+
+# fetch_kernels DIR unpacks Debian's cloud kernels, the one of this release and
+# the one of its backports, below DIR, and prints their folders with a colon
+# between. Nothing is installed, and no hook of a package runs.
+fetch_kernels() {
+	[ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || { echo "this is no Debian on amd64" >&2; return 0; }
+	mkdir -p "$1"
+	local own=() backports=() uri name out=""
+	[ -n "$(apt-cache show linux-image-cloud-amd64 2>/dev/null)" ] || apt-get -q update >&2 || true
+	name=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+	uri=$(apt-get indextargets --format '$(REPO_URI)' "Codename: $name" "Created-By: Packages" 2>/dev/null | head -n 1)
+	if [ -n "$uri" ]; then
+		mkdir -p "$1/apt/lists/partial" "$1/apt/archives/partial"
+		echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $name-backports main" >"$1/apt/sources.list"
+		backports=(-o "Dir::Etc::sourcelist=$1/apt/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$1/apt/lists" -o "Dir::Cache=$1/apt")
+		apt-get -q "${backports[@]}" update >&2 || echo "the backports of $name cannot be had: their kernel is left out" >&2
+	fi
+	fetch_kernel "$1" && out=$REPLY
+	[ ${#backports[@]} = 0 ] || { fetch_kernel "$1" "${backports[@]}" && out=$out${out:+:}$REPLY; }
+	echo "$out"
+}
+
+# fetch_kernel DIR [OPTION...] unpacks the newest cloud kernel that apt knows,
+# unless it is there; its folder is REPLY.
+fetch_kernel() {
+	local dir=$1 package temp
+	shift
+	package=$(apt-cache "$@" depends linux-image-cloud-amd64 2>/dev/null | sed -nE 's/^ *Depends: (linux-image-[0-9].*)/\1/p' | head -n 1)
+	[ -n "$package" ] || return 1
+	REPLY=$dir/$package
+	[ ! -d "$REPLY/boot" ] || return 0
+	temp=$(mktemp -d)
+	if (cd "$temp" && apt-get -q "$@" download "$package" && dpkg-deb -x ./*.deb new) >&2; then
+		rm -rf "$REPLY" && mv "$temp/new" "$REPLY"
+	else
+		echo "the package $package cannot be had" >&2
+		rm -rf "$temp"
+		return 1
+	fi
+	rm -rf "$temp"
+}

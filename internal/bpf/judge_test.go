@@ -146,7 +146,7 @@ func TestWhatTheKernelTranslatedIsJudged(t *testing.T) {
 		{"tc that redirects", ebpf.SchedCLS, ebpf.AttachNone,
 			asm.Instructions{asm.Mov.Imm(asm.R1, 1), asm.Mov.Imm(asm.R2, 0), asm.FnRedirect.Call(), asm.Return()}, false, "bpf_redirect"},
 		{"tc that sets the mark", ebpf.SchedCLS, ebpf.AttachNone,
-			asm.Instructions{asm.StoreImm(asm.R1, 8, 1, asm.Word), asm.Mov.Imm(asm.R0, 0), asm.Return()}, false, "writes through"},
+			asm.Instructions{asm.Mov.Imm(asm.R2, 1), asm.StoreMem(asm.R1, 8, asm.R2, asm.Word), asm.Mov.Imm(asm.R0, 0), asm.Return()}, false, "writes through"},
 		{"tail call", ebpf.SchedCLS, ebpf.AttachNone, asm.Instructions{
 			asm.LoadMapPtr(asm.R2, tail.FD()), asm.Mov.Imm(asm.R3, 0), asm.FnTailCall.Call(), asm.Mov.Imm(asm.R0, 0), asm.Return()}, false, "tail call"},
 		{"sk_lookup that passes", ebpf.SkLookup, ebpf.AttachSkLookup, returning(1), true, "SK_PASS"},

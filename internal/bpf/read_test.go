@@ -40,6 +40,7 @@ func indexOf(ctx context.Context, name string) (int, error) {
 // with the test.
 func attachAll(t *testing.T, s labtest.Space) {
 	t.Helper()
+	labtest.NeedsKernel(t, 6, 6, "tcx")
 	xdp := loaded(t, ebpf.XDP, ebpf.AttachXDP, writingXDP())
 	tcx := loaded(t, ebpf.SchedCLS, ebpf.AttachTCXIngress, returning(-1))
 	lookup := loaded(t, ebpf.SkLookup, ebpf.AttachSkLookup, returning(1))

@@ -145,7 +145,7 @@ func TestAnEBPFFilterComesBackWithItsProgram(t *testing.T) {
 	e, dir := testEditor(t)
 	s := network(t)
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "nwtc", Type: ebpf.SchedCLS, License: "GPL",
-		Instructions: asm.Instructions{asm.StoreImm(asm.R1, 8, 1, asm.Word), asm.Mov.Imm(asm.R0, 0), asm.Return()}})
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R2, 1), asm.StoreMem(asm.R1, 8, asm.R2, asm.Word), asm.Mov.Imm(asm.R0, 0), asm.Return()}})
 	if err != nil {
 		t.Fatal(err)
 	}
