@@ -167,7 +167,7 @@ func homeless(a netip.Addr) bool {
 // tally counts pairs of a host and a packet.
 type tally struct {
 	pairs, hosts, right, maybe, wrong, unclear, decidable, decidableMaybe atomic.Int64
-	again                                                                 atomic.Int64 // pairs that were sent again, since they disagreed at first
+	classes                                                               classes      // pairs that were sent again, since they disagreed at first
 	connected                                                             atomic.Int64 // a socket of the host answered, but a later packet got lost, so that which one is not known
 }
 
@@ -212,8 +212,11 @@ func TestTheKernelAgrees(t *testing.T) {
 	wait.Wait()
 	decidable := max(1, sum.decidable.Load())
 	t.Logf("seed %d: %d pairs of %d hosts in %s: %d certain and right, %d maybe, %d wrong, %d unclear (%d sent again, %d only connected); on hosts without undecidable matches %d of %d maybe (%.2f %%)",
-		seed, sum.pairs.Load(), sum.hosts.Load(), time.Since(began).Round(time.Second), sum.right.Load(), sum.maybe.Load(), sum.wrong.Load(), sum.unclear.Load(), sum.again.Load(), sum.connected.Load(),
+		seed, sum.pairs.Load(), sum.hosts.Load(), time.Since(began).Round(time.Second), sum.right.Load(), sum.maybe.Load(), sum.wrong.Load(), sum.unclear.Load(), sum.classes.again(), sum.connected.Load(),
 		sum.decidableMaybe.Load(), sum.decidable.Load(), 100*float64(sum.decidableMaybe.Load())/float64(decidable))
+	for _, often := range sum.classes.often() {
+		t.Errorf("sent again too often, so that chance may hide a disagreement: %s", often)
+	}
 	if sum.decidableMaybe.Load()*50 > decidable+50 {
 		t.Errorf("more than 2 %% of the answers on hosts without undecidable matches are maybe")
 	}
@@ -235,8 +238,8 @@ func (l *diffLab) compare(t *testing.T, seed uint64, sum *tally) {
 	sum.hosts.Add(1)
 	for i, p := range probes {
 		v := verdictOf(answers[i], p)
-		if v == "wrong" || v == "unclear" {
-			sum.again.Add(1)
+		if sum.classes.count(answers[i], p, v); v == "wrong" || v == "unclear" {
+			t.Logf("seed %d: sent again, %s: %s\n%s", seed, v, describe(p), words(answers[i]))
 		}
 		for range 2 {
 			if v == "wrong" || v == "unclear" {

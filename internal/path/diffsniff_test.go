@@ -18,8 +18,10 @@ type arrival struct {
 	sport uint16
 }
 
-// sniff records the SYNs and datagrams that arrive at a backend.
-func (l *diffLab) sniff(t testing.TB, s labtest.Space, name string) {
+func (p *probe) arrival() arrival { return arrival{uint8(p.Proto), p.SPort} }
+
+// sniff looks at all packets that arrive in a namespace.
+func (l *diffLab) sniff(t testing.TB, s labtest.Space, look func([]byte)) {
 	fd := -1
 	s.MustDo(t, func(context.Context) error {
 		var err error
@@ -44,23 +46,33 @@ func (l *diffLab) sniff(t testing.TB, s labtest.Space, name string) {
 				continue
 			}
 			if link, ok := from.(*unix.SockaddrLinklayer); ok && link.Pkttype == unix.PACKET_HOST {
-				l.arrived(b[:n], name)
+				look(b[:n])
 			}
 		}
 	}()
 }
 
-func (l *diffLab) arrived(b []byte, name string) {
-	var proto uint8
-	var dst netip.Addr
+// header reads the addresses and the protocol of a packet and what follows them.
+func header(b []byte) (proto uint8, dst netip.Addr, rest []byte) {
 	switch {
 	case len(b) >= 40 && b[0]>>4 == 6:
-		proto, dst, b = b[6], netip.AddrFrom16([16]byte(b[24:40])), b[40:]
-	case len(b) >= 20 && b[0]>>4 == 4:
-		proto, dst, b = b[9], netip.AddrFrom4([4]byte(b[16:20])), b[int(b[0]&15)*4:]
+		return b[6], netip.AddrFrom16([16]byte(b[24:40])), b[40:]
+	case len(b) >= 20 && b[0]>>4 == 4 && len(b) >= int(b[0]&15)*4:
+		return b[9], netip.AddrFrom4([4]byte(b[16:20])), b[int(b[0]&15)*4:]
 	}
-	const syn, ack = 2, 16
-	if len(b) < 8 || proto == 6 && (len(b) < 20 || b[13]&(syn|ack) != syn) || proto != 6 && proto != 17 {
+	return 0, dst, nil
+}
+
+const (
+	flagSYN = 2
+	flagRST = 4
+	flagACK = 16
+)
+
+// arrived records first packets at a backend.
+func (l *diffLab) arrived(b []byte, name string) {
+	proto, dst, b := header(b)
+	if len(b) < 8 || proto == unix.IPPROTO_TCP && (len(b) < 20 || b[13]&(flagSYN|flagACK) != flagSYN) || proto != unix.IPPROTO_TCP && proto != unix.IPPROTO_UDP {
 		return
 	}
 	at := arrival{proto, binary.BigEndian.Uint16(b)}
@@ -69,4 +81,40 @@ func (l *diffLab) arrived(b []byte, name string) {
 	if l.came[at] == "" {
 		l.came[at] = name + " " + netip.AddrPortFrom(dst, binary.BigEndian.Uint16(b[2:])).String()
 	}
+}
+
+// synAck says that somebody answered the first packet of a connection.
+const synAck = "syn-ack"
+
+// returned records what first comes back to the client, also where the
+// client's socket does not hear of it.
+func (l *diffLab) returned(b []byte) {
+	proto, _, b := header(b)
+	at, what := arrival{proto: proto}, ""
+	switch {
+	case proto == unix.IPPROTO_TCP && len(b) >= 20 && b[13]&flagRST != 0:
+		at.sport, what = binary.BigEndian.Uint16(b[2:]), "refused"
+	case proto == unix.IPPROTO_TCP && len(b) >= 20 && b[13]&(flagSYN|flagACK) == flagSYN|flagACK:
+		at.sport, what = binary.BigEndian.Uint16(b[2:]), synAck
+	case proto == unix.IPPROTO_ICMP && len(b) > 8 && b[0] == 3, proto == unix.IPPROTO_ICMPV6 && len(b) > 8 && b[0] == 1:
+		inner, _, rest := header(b[8:])
+		if len(rest) < 2 {
+			return
+		}
+		at, what = arrival{inner, binary.BigEndian.Uint16(rest)}, "unreachable"
+	default:
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.back[at] == "" {
+		l.back[at] = what
+	}
+}
+
+// hasAnswered says whether the client heard an answer that did not fit.
+func (l *diffLab) hasAnswered(p *probe) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.back[p.arrival()] == synAck
 }
