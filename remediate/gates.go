@@ -1,10 +1,6 @@
 package remediate
 
-import (
-	"context"
-	"fmt"
-	"strings"
-)
+import "context"
 
 // The guards that ask something else than the plan, as --force names them.
 const (
@@ -20,24 +16,17 @@ type Gate struct {
 	Refuses func(ctx context.Context) []string
 }
 
-// gated are the reasons of the gates that --force does not name.
-func (o Options) gated(ctx context.Context) (reasons []string) {
+// gates are the gates as guards.
+func (o Options) gates() (out []guard) {
 	for _, g := range o.Gates {
-		if o.forces(g.Name) {
-			continue
-		}
-		for _, why := range g.Refuses(ctx) {
-			reasons = append(reasons, fmt.Sprintf("%s (--force %s)", why, g.Name))
-		}
+		out = append(out, guard{g.Name, func(ctx context.Context, _ *plan) []string { return g.Refuses(ctx) }})
 	}
-	return reasons
+	return out
 }
 
-// stillOpen asks the gates once more right before the first edit: a snapshot or
-// a rehearsal may have taken longer than a change window is open.
-func (o Options) stillOpen(ctx context.Context) error {
-	if reasons := o.gated(ctx); len(reasons) > 0 {
-		return fmt.Errorf("%w: %s", errGuarded, strings.Join(reasons, "; "))
-	}
-	return nil
+// stillOpen asks the gates once more: under the lock, and right before the first
+// edit, for a snapshot or a rehearsal may have taken longer than a change window is open.
+func (r *run) stillOpen(ctx context.Context) error {
+	r.result.Guards = r.o.ask(ctx, r.planned, r.o.gates())
+	return guardedError(r.result.Guards)
 }

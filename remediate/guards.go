@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -13,49 +12,81 @@ import (
 
 // The guards that refuse a plan before any change, as --force names them.
 const (
-	GuardLimit = "limit" // more redirects than the policy's limits allow
-	GuardSSH   = "ssh"   // the caller's own ssh session may come through what goes
+	GuardLimit  = "limit"  // more redirects than the policy's limits allow
+	GuardSSH    = "ssh"    // the caller's own way in: ssh, or another session over the network
+	GuardRemote = "remote" // the connection by which the host is managed, or its policy is read
 )
 
 // Guards are the names that --force takes.
-func Guards() []string { return []string{GuardLimit, GuardSSH, GuardWindow} }
+func Guards() []string { return []string{GuardLimit, GuardSSH, GuardRemote, GuardWindow} }
 
-// Session is the ssh session from which natwarden was called, as sshd says it
-// in SSH_CONNECTION (ssh(1)): the server's end is the one after translation.
-type Session struct{ Client, Server netip.AddrPort }
+// Guarded is why a plan is refused before any change.
+type Guarded struct {
+	Guard    string `json:"guard"` // as --force names it
+	Why      string `json:"why"`
+	ExitCode int    `json:"exit_code"` // that of a run that is no dry run
+}
+
+// String is the reason with what goes on all the same.
+func (g Guarded) String() string { return fmt.Sprintf("%s (--force %s)", g.Why, g.Guard) }
+
+// A guard looks at a plan and gives the reasons for which it is refused.
+type guard struct {
+	name    string
+	reasons func(context.Context, *plan) []string
+}
+
+func (o Options) guards() []guard {
+	out := []guard{
+		{GuardLimit, o.overLimit},
+		{GuardSSH, o.cutLines(GuardSSH)},
+		{GuardRemote, o.cutLines(GuardRemote)},
+	}
+	return append(out, o.gates()...)
+}
 
 // errGuarded is refused before any change; its text names the guards.
 var errGuarded = errors.New("refused")
 
-// guarded says why a plan is refused, and which --force goes on all the same.
-func (o Options) guarded(ctx context.Context, p *plan) (reasons []string) {
-	ended := p.endedRows()
-	if len(ended) > 0 {
-		reasons = o.gated(ctx)
+// guarded says why a plan is refused, but for the guards that --force names.
+func (o Options) guarded(ctx context.Context, p *plan) []Guarded {
+	if len(p.groups) == 0 {
+		return nil
 	}
-	if o.RemoveAtMost != nil && len(ended) > *o.RemoveAtMost && !o.forces(GuardLimit) {
-		reasons = append(reasons, fmt.Sprintf("%d redirects would be ended, the policy's limits allow %d (--force %s)", len(ended), *o.RemoveAtMost, GuardLimit))
-	}
-	if o.Session == nil || o.forces(GuardSSH) {
-		return reasons
-	}
-	for _, r := range ended {
-		if o.Session.comesThrough(r) {
-			reasons = append(reasons, fmt.Sprintf("your ssh session from %s to %s may come through redirect %s, which would be ended (--force %s)",
-				o.Session.Client.Addr(), o.Session.Server, r.ID, GuardSSH))
+	return o.ask(ctx, p, o.guards())
+}
+
+// ask asks those guards that --force does not name.
+func (o Options) ask(ctx context.Context, p *plan, guards []guard) (out []Guarded) {
+	for _, g := range guards {
+		if o.forces(g.name) {
+			continue
+		}
+		for _, why := range g.reasons(ctx, p) {
+			out = append(out, Guarded{g.name, why, exitRefused})
 		}
 	}
-	return reasons
+	return out
 }
 
 func (o Options) forces(name string) bool { return slices.Contains(o.Force, name) }
 
-// refuseGuarded is guarded as an error.
-func (o Options) refuseGuarded(ctx context.Context, p *plan) error {
-	if reasons := o.guarded(ctx, p); len(reasons) > 0 {
-		return fmt.Errorf("%w: %s", errGuarded, strings.Join(reasons, "; "))
+// guardedError is guarded as an error.
+func guardedError(reasons []Guarded) error {
+	if len(reasons) == 0 {
+		return nil
 	}
-	return nil
+	words := make([]string, len(reasons))
+	for i, g := range reasons {
+		words[i] = g.String()
+	}
+	return fmt.Errorf("%w: %s", errGuarded, strings.Join(words, "; "))
+}
+
+// refuseGuarded ends the run of a plan that a guard refuses.
+func (r *run) refuseGuarded(ctx context.Context) error {
+	r.result.Guards = r.o.guarded(ctx, r.planned)
+	return guardedError(r.result.Guards)
 }
 
 // endedRows are the redirects that a plan ends, once each.
@@ -69,54 +100,4 @@ func (p *plan) endedRows() (out []*host.Redirect) {
 		}
 	}
 	return out
-}
-
-// comesThrough says whether the session may come in through a redirect: one of
-// its destinations is where sshd answers the session, or it takes what is for that address and port.
-// What cannot be read counts: a session is soon cut, and hard to get back.
-func (s *Session) comesThrough(r *host.Redirect) bool {
-	if r.Proto != "tcp" && r.Proto != "any" || r.Direction == "outbound" {
-		return false
-	}
-	return s.isTaken(r) || slices.ContainsFunc(r.To, s.isServer)
-}
-
-func (s *Session) isTaken(r *host.Redirect) bool {
-	ports, err := host.ParsePorts(r.Ports)
-	if err != nil {
-		return true
-	}
-	if !ports.Has(host.Port(s.Server.Port())) {
-		return false
-	}
-	return r.Address == "" || mayHold(r.Address, s.Server.Addr())
-}
-
-// mayHold says whether an address, prefix or range in words may hold addr.
-func mayHold(words string, addr netip.Addr) bool {
-	if p, err := netip.ParsePrefix(words); err == nil {
-		return p.Contains(addr)
-	}
-	if a, err := netip.ParseAddr(words); err == nil {
-		return a == addr
-	}
-	return true
-}
-
-// isServer says whether a destination is the server's end of the session.
-func (s *Session) isServer(to string) bool {
-	if strings.HasPrefix(to, "dev:") || strings.HasPrefix(to, "unix:") {
-		return false
-	}
-	if to == ":*" {
-		return false // the port is kept: isTaken has looked at it
-	}
-	if a, err := netip.ParseAddrPort(to); err == nil {
-		return a == s.Server
-	}
-	if rest, here := strings.CutPrefix(to, ":"); here {
-		ports, err := host.ParsePorts(strings.SplitN(rest, "/", 2)[0])
-		return err != nil || ports.Has(host.Port(s.Server.Port()))
-	}
-	return strings.Contains(to, s.Server.Addr().String())
 }

@@ -37,12 +37,15 @@ type Options struct {
 	Irreversible bool     // go on where the way back cannot be proven
 	DryRun       bool     // plan and prove only: no lock, no state directory, nothing written
 
-	// RemoveAtMost is how many redirects may be ended; nil: any number. Session is
-	// the ssh session that must not be cut; nil: none. Force names the guards that are to keep quiet.
+	// RemoveAtMost is how many redirects may be ended; nil: any number. Lines are
+	// the connections that must not be cut. Force names the guards that are to keep quiet.
 	RemoveAtMost *int
-	Session      *Session
+	Lines        []host.Line
 	Force        []string
 	Gates        []Gate // guards that ask something else than the plan
+	// Follow says what becomes of the packets of a line in the namespace in which it
+	// runs, without the objects that are gone; nil, or an error: it is not known.
+	Follow func(ctx context.Context, label string, line *host.Line, gone []host.Ref) (host.Way, error)
 
 	// Exactly is a plan that was made before: it is carried out as it stands, or
 	// not at all. Only, Include and Irreversible are then its own.

@@ -25,8 +25,8 @@ type Result struct {
 	// could not be done exactly as asked.
 	Notes []string `json:"-"`
 
-	// Guards are, of a dry run, why the plan would be refused all the same.
-	Guards []string `json:"-"`
+	// Guards are why guards refuse the plan; of a dry run, why they would.
+	Guards []Guarded `json:"guards,omitempty"`
 
 	plan *plan // of a dry run
 }

@@ -2,6 +2,7 @@ package remediate
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 
 	"github.com/natwarden/natwarden/internal/change"
@@ -12,7 +13,7 @@ import (
 func newResult(blind []host.Blind) *Result {
 	return &Result{
 		SchemaVersion: 1, Status: Nothing,
-		Steps: []Step{}, Left: []Left{}, Blind: append([]host.Blind{}, blind...),
+		Steps: []Step{}, Left: []Left{}, Blind: append([]host.Blind{}, blind...), Guards: []Guarded{},
 	}
 }
 
@@ -23,7 +24,7 @@ func exitFor(err error) int {
 	switch {
 	case errors.As(err, &busy), errors.As(err, &waiting), errors.Is(err, change.ErrBusy):
 		return exitBusy
-	case errors.Is(err, change.ErrStale), errors.Is(err, errForeign), errors.Is(err, errGuarded):
+	case errors.Is(err, change.ErrStale), errors.Is(err, errForeign), errors.Is(err, errGuarded), errors.Is(err, errRefused):
 		return exitRefused
 	case errors.Is(err, fs.ErrPermission):
 		return exitPrivilege
@@ -78,10 +79,10 @@ func (r *Result) planned(p *plan) *Result {
 }
 
 // warned adds why a planned change would be refused.
-func (r *Result) warned(guards []string) *Result {
+func (r *Result) warned(guards []Guarded) *Result {
 	r.Guards = guards
 	for _, g := range guards {
-		r.Notes = append(r.Notes, "would be refused: "+g)
+		r.Notes = append(r.Notes, fmt.Sprintf("would be refused (exit code %d): %s", g.ExitCode, g))
 	}
 	return r
 }

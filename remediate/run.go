@@ -35,7 +35,7 @@ func Run(ctx context.Context, rows []host.Redirect, blind []host.Blind, spaces [
 	if r.planned.refused {
 		return r.result.planned(r.planned).failPlan(exitRefused, errRefused)
 	}
-	if err := r.o.refuseGuarded(ctx, r.planned); err != nil {
+	if err := r.refuseGuarded(ctx); err != nil {
 		return r.result.planned(r.planned).failPlan(exitRefused, err)
 	}
 	if len(r.planned.groups) == 0 {
@@ -122,10 +122,7 @@ func (r *run) carryOut(ctx context.Context) (*Result, error) {
 	if err := r.lookAgain(ctx); err != nil {
 		return r.result.planned(r.planned).failPlan(exitFor(err), err)
 	}
-	if r.planned.refused {
-		return r.result.planned(r.planned).failPlan(exitRefused, errRefused)
-	}
-	if err := r.o.refuseGuarded(ctx, r.planned); err != nil {
+	if err := r.stillOpen(ctx); err != nil {
 		return r.result.planned(r.planned).failPlan(exitRefused, err)
 	}
 	if err := r.begin(ctx); err != nil {
@@ -163,7 +160,10 @@ func (r *run) lookAgain(ctx context.Context) error {
 			return fmt.Errorf("%w (planning anew: %w)", err, again)
 		}
 		if r.planned.refused {
-			return nil
+			return errRefused
+		}
+		if err := r.refuseGuarded(ctx); err != nil {
+			return err
 		}
 	}
 	return err
@@ -206,7 +206,7 @@ func (r *run) change(ctx context.Context) error {
 	if err := r.guard(); err != nil {
 		return err
 	}
-	if err := r.o.stillOpen(ctx); err != nil {
+	if err := r.stillOpen(ctx); err != nil {
 		return err
 	}
 	for i := range r.planned.groups {

@@ -154,8 +154,10 @@ func (o *RemediateOptions) check(a *app) error {
 
 // carryOut shows the plan to a person, asks where that is wanted, and changes.
 func (o *RemediateOptions) carryOut(ctx context.Context, a *app, s *spaces, report *audit.Report, pol *policy.Policy) error {
+	lines := a.lines(ctx, s, pol)
 	run := func(dry bool) (*remediate.Result, error) {
 		options := o.options(a, pol)
+		options.Lines, options.Follow = lines, follower(s)
 		options.Cuts = cutter(report.Redirects)
 		options.DryRun = dry
 		return remediate.Run(ctx, report.Redirects, report.Blind, s.toChange(len(a.Netns) > 0), editors(), options)
@@ -234,7 +236,6 @@ func (o *RemediateOptions) options(a *app, pol *policy.Policy) remediate.Options
 		PolicySHA256: pol.SHA256,
 		Exactly:      o.exactly,
 		RemoveAtMost: pol.Limits.RemoveAtMost,
-		Session:      callerSession(),
 		Force:        o.Force,
 		Gates:        o.gates(pol),
 		Now:          time.Now,

@@ -1,4 +1,4 @@
-package main
+package tether
 
 import "testing"
 
@@ -14,8 +14,8 @@ func TestParseSession(t *testing.T) {
 		"198.51.100.7 1 10.0.0.1 22 ; x": "",
 	} {
 		got := ""
-		if s := parseSession(text); s != nil {
-			got = s.Server.String()
+		if s, ok := parseSession(text); ok {
+			got = s.server.String()
 		}
 		if got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
@@ -26,7 +26,7 @@ func TestParseSession(t *testing.T) {
 func FuzzParseSession(f *testing.F) {
 	f.Add("198.51.100.7 50000 10.0.0.1 22")
 	f.Fuzz(func(t *testing.T, text string) {
-		if s := parseSession(text); s != nil && !s.Server.IsValid() {
+		if s, ok := parseSession(text); ok && (!s.server.IsValid() || !s.client.IsValid()) {
 			t.Errorf("%q: %v", text, s)
 		}
 	})
