@@ -1,10 +1,12 @@
 package remediate
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/natwarden/natwarden/internal/change"
 	"github.com/natwarden/natwarden/internal/host"
 )
 
@@ -123,5 +125,27 @@ func TestAnUnknownIDIsAnError(t *testing.T) {
 	ch := chooser{o: Options{Only: []string{"a", "typo"}}}
 	if _, err := ch.choose([]host.Redirect{rule("a", "a")}); err == nil || !strings.Contains(err.Error(), "typo") {
 		t.Error(err)
+	}
+}
+
+func TestThePlanSaysWhoMayMakeItAgain(t *testing.T) {
+	nft, legacy, rows := web()
+	rows[0].Owner, rows[0].Advice = &host.Owner{Kind: "docker"}, "end it in Docker"
+	o := options(t)
+	o.DryRun = true
+	r, err := Run(context.Background(), rows, nil, here(), []change.Editor{nft, legacy}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	for _, s := range r.Steps {
+		if slices.Contains(s.IDs, rows[0].ID) && s.Manager == "docker made it and may make it again; end it in Docker" {
+			told++
+		} else if s.Manager != "" {
+			t.Errorf("%+v: nobody is known to have made it", s)
+		}
+	}
+	if told != 1 || len(r.Guards) > 0 {
+		t.Errorf("%+v", r)
 	}
 }

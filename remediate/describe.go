@@ -42,6 +42,7 @@ func describe(s change.Step) Step {
 		Action:      s.Action,
 		Object:      where(s),
 		Reversible:  s.Reversible,
+		Manager:     s.Manager,
 		Why:         s.Why,
 		SideEffects: s.SideEffects,
 	}
@@ -116,4 +117,24 @@ func (g *group) byID() rowsByID {
 		out[r.ID] = r
 	}
 	return out
+}
+
+// managers says who made what a step takes away, and may make it again: that is
+// no reason to refuse it, but to be told before.
+func managers(ids []string, rows rowsByID) string {
+	var out []string
+	for _, id := range ids {
+		r := rows[id]
+		if r == nil || r.Owner == nil {
+			continue
+		}
+		words := r.Owner.Kind + " made it and may make it again"
+		if r.Advice != "" {
+			words += "; " + r.Advice
+		}
+		if !slices.Contains(out, words) {
+			out = append(out, words)
+		}
+	}
+	return strings.Join(out, "; ")
 }

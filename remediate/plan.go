@@ -205,6 +205,7 @@ func (g *group) finish() {
 			}
 		}
 		fillText(s, rows)
+		s.Manager = managers(s.IDs, rows)
 		if s.Why == "" && len(s.IDs) > 0 {
 			s.Why = why[s.IDs[0]]
 		}

@@ -40,6 +40,8 @@ type Step struct {
 	After      string   `json:"after"`
 	Reversible bool     `json:"reversible"`
 	Done       bool     `json:"done"`
+	// Manager says who made the object and may make it again; absent where nobody is known.
+	Manager string `json:"manager,omitempty"`
 
 	// Why and SideEffects are for the text output.
 	Why         string   `json:"-"`

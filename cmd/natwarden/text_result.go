@@ -132,6 +132,7 @@ func (p *page) step(s *remediate.Step) {
 	if s.Action != change.Add { // the reason was one for taking it away
 		p.field("why", s.Why)
 	}
+	p.field("manager", s.Manager)
 	p.field("besides", strings.Join(s.SideEffects, "; "))
 	if !s.Reversible {
 		p.field("caution", "this step cannot be taken back")

@@ -75,6 +75,8 @@ type Step struct {
 	After      *Object  `json:"after"`
 	Place      Place    `json:"place"`
 	Reversible bool     `json:"reversible"`
+	// Manager says in words who made the object and may make it again; "" for nobody known.
+	Manager string `json:"manager,omitempty"`
 	// SideEffects are what else the step does, in words: legacy commits restart
 	// the limit, quota and statistic state of the table's other rules.
 	SideEffects []string `json:"side_effects,omitempty"`
