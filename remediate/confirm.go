@@ -71,7 +71,7 @@ func (b *back) openWithin(ctx context.Context, id string, within time.Duration) 
 }
 
 // confirm writes the confirmation down, unless it comes too late.
-func (b *back) confirm(ctx context.Context) (*Result, error) {
+func (b *back) confirm(ctx context.Context) (result *Result, err error) {
 	left, err := b.change.Left(b.here)
 	if err != nil {
 		return b.result.fail(exitError, err)
@@ -85,6 +85,8 @@ func (b *back) confirm(ctx context.Context) (*Result, error) {
 		}
 		return b.result.fail(exitExpired, fmt.Errorf("the confirmation of change %s comes too late: it is rolled back", b.change.ID))
 	}
+	ended := b.logAs("confirm")
+	defer func() { ended(result, err) }()
 	if b.journal, err = b.store.Continue(b.change); err == nil {
 		err = b.note(rollback.Entry{Event: rollback.Confirmed, Group: -1})
 	}

@@ -63,6 +63,11 @@ type Options struct {
 	ConfirmWithin time.Duration
 	Watchdog      func(change, stateDir string) error
 
+	// Log writes down that an action begins, before it changes anything, and gives
+	// what writes down how it ended; nil: nobody does. An error keeps a change from beginning.
+	// What puts the host back goes on without: the way back must not depend on it.
+	Log func(Action) (ended func(*Result, error), err error)
+
 	// Settle is how long to wait after a change before looking whether somebody
 	// put it back; 0 does not wait. Alone says whether nobody else lives in the network
 	// namespace in which it runs, so that there is nobody to wait for; nil: never.
@@ -76,6 +81,25 @@ type Options struct {
 	Cuts func(ctx context.Context, removed []host.Redirect) ([]change.Step, error)
 	// Listeners reads the listeners of the network namespace in which it runs.
 	Listeners func(ctx context.Context) ([]host.Listener, error)
+}
+
+// Action is what is about to be done, for the action log.
+type Action struct {
+	Name       string // remediate, confirm, rollback, recover
+	Change     string // id
+	Snapshot   string // id
+	PlanSHA256 string
+}
+
+// log writes down that an action begins. Its answer is never nil.
+func (o Options) log(a Action) (ended func(*Result, error), err error) {
+	if o.Log != nil {
+		ended, err = o.Log(a)
+	}
+	if ended == nil {
+		ended = func(*Result, error) {}
+	}
+	return ended, err
 }
 
 // Resolve opens the network namespace of a label ("" is the one in which

@@ -11,12 +11,13 @@ import (
 
 // carryOut puts the groups back, each in one transaction. A group that fails
 // does not keep the others away: every rule that is back is one less that is missing.
-func (b *back) carryOut(ctx context.Context) (*Result, error) {
+func (b *back) carryOut(ctx context.Context) (result *Result, err error) {
 	if err := ctx.Err(); err != nil {
 		return b.result.fail(exitError, fmt.Errorf("interrupted; nothing was changed: %w", err))
 	}
 	ctx = context.WithoutCancel(ctx) // half a rollback is worse than a late exit; every edit has its time limit
-	var err error
+	ended := b.log()
+	defer func() { ended(result, err) }()
 	if b.journal, err = b.store.Continue(b.change); err != nil {
 		return b.result.fail(exitError, err)
 	}
@@ -52,6 +53,24 @@ func (b *back) end(failure error) (*Result, error) {
 		b.say(failure.Error())
 	}
 	return b.result, nil
+}
+
+// log writes the way back into the action log. Where that cannot be written the
+// way back is gone all the same, and says so.
+func (b *back) log() (ended func(*Result, error)) {
+	name := "rollback"
+	if b.recovering {
+		name = "recover"
+	}
+	return b.logAs(name)
+}
+
+func (b *back) logAs(name string) (ended func(*Result, error)) {
+	ended, err := b.o.log(Action{name, b.change.ID, b.change.Plan.Snapshot, b.change.Entries[0].PlanSHA256})
+	if err != nil {
+		b.say("not in the action log: " + err.Error())
+	}
+	return ended
 }
 
 func (b *back) anyDone() bool {

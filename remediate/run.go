@@ -21,7 +21,7 @@ const tries = 3
 // carries the exit code; the error says in words why it is 1, 4, 5, 7 or 75.
 // With Options.DryRun it plans and proves the same steps and changes nothing.
 func Run(ctx context.Context, rows []host.Redirect, blind []host.Blind, spaces []Space, editors []change.Editor, o Options) (*Result, error) {
-	r := &run{rows: rows, spaces: spaces, editors: editors, o: o.withDefaults(), result: newResult(blind)}
+	r := &run{rows: rows, spaces: spaces, editors: editors, o: o.withDefaults(), result: newResult(blind), ended: func(*Result, error) {}}
 	err := r.take(o.Exactly)
 	if err == nil {
 		err = r.plan(ctx)
@@ -60,6 +60,7 @@ type run struct {
 	origin    rollback.Origin
 	wait      *rollback.Wait             // for the confirmation; nil where none is wanted
 	listening map[string][]host.Listener // by label, before the change
+	ended     func(*Result, error)       // writes the end into the action log
 	edited    []int                      // indices of the groups that may have been edited, in order
 }
 
@@ -105,8 +106,8 @@ func (r *run) take(f *PlanFile) error {
 
 // carryOut changes the host: lock, look again, snapshot, journal, edit, cut,
 // verify. Whatever fails after the first edit is undone.
-func (r *run) carryOut(ctx context.Context) (*Result, error) {
-	var err error
+func (r *run) carryOut(ctx context.Context) (result *Result, err error) {
+	defer func() { r.ended(result, err) }()
 	if r.store, err = rollback.Create(r.o.StateDir); err != nil {
 		return r.result.planned(r.planned).failPlan(exitFor(err), err)
 	}
@@ -194,9 +195,27 @@ func (r *run) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.journal, err = r.store.Begin(r.planned.record(id, r.result.Snapshot, r.origin), r.o.Now())
+	record := r.planned.record(id, r.result.Snapshot, r.origin)
+	if err := r.logged(record); err != nil {
+		return err
+	}
+	r.journal, err = r.store.Begin(record, r.o.Now())
 	if err == nil {
 		r.result.Change = id
+	}
+	return err
+}
+
+// logged writes down in the action log that the change begins: without that it
+// does not.
+func (r *run) logged(p rollback.Plan) error {
+	sum, err := p.SHA256()
+	if err != nil {
+		return err
+	}
+	r.ended, err = r.o.log(Action{"remediate", p.Change, p.Snapshot, sum})
+	if err != nil {
+		err = fmt.Errorf("nothing was changed: %w", err)
 	}
 	return err
 }

@@ -126,12 +126,15 @@ func (d *dir) startJournal(id string, plan []byte, now time.Time) (*Journal, err
 }
 
 // claim reserves the journal's room where the file system can.
-func claim(f *os.File) error {
-	err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, journalRoom)
+func claim(f *os.File) error { return claimAt(f, 0, journalRoom) }
+
+// claimAt reserves room in a file from a place on, without making it longer.
+func claimAt(f *os.File, from, room int64) error {
+	err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, from, room)
 	if err == nil || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
 		return nil
 	}
-	return fmt.Errorf("reserving %d bytes for the journal: %w", journalRoom, err)
+	return fmt.Errorf("reserving %d bytes in %s: %w", room, f.Name(), err)
 }
 
 // Write appends an entry and brings it to the disk.

@@ -41,6 +41,7 @@ type Group struct {
 
 var changeID = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}$`)
 
+// changeTime is the layout of the time in a change's id; each is as long.
 const changeTime = "20060102T150405Z"
 
 // NewChangeID makes an id that sorts behind all that are in the store, also
@@ -78,6 +79,12 @@ func marshalPlan(p Plan) ([]byte, error) {
 	}
 	data, err := json.MarshalIndent(p, "", " ")
 	return append(data, '\n'), err
+}
+
+// SHA256 is the hash of the plan as it will stand in plan.json.
+func (p Plan) SHA256() (string, error) {
+	data, err := marshalPlan(p)
+	return sha256Hex(data), err
 }
 
 // ParsePlan reads a plan strictly.

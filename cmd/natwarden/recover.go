@@ -40,7 +40,7 @@ func runRecover(ctx context.Context, a *app) error {
 }
 
 func (a *app) recoverOptions() remediate.Options {
-	return remediate.Options{StateDir: a.StateDir, Version: version, Now: time.Now, Listeners: listeners()}
+	return remediate.Options{StateDir: a.StateDir, Version: version, Now: time.Now, Listeners: listeners(), Log: a.logAction}
 }
 
 // recoverFirst ends what an earlier run left unfinished, before a verb reads

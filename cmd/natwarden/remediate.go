@@ -239,6 +239,7 @@ func (o *RemediateOptions) options(a *app, pol *policy.Policy) remediate.Options
 		Force:        o.Force,
 		Gates:        o.gates(pol),
 		Now:          time.Now,
+		Log:          a.logAction,
 		Listeners:    listeners(),
 		Settle:       settleTime,
 

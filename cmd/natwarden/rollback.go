@@ -56,7 +56,7 @@ func runRollback(ctx context.Context, a *app, o *RollbackOptions, args []string)
 	}
 	run := func(dry bool) (*remediate.Result, error) {
 		return remediate.Rollback(ctx, first(args), resolve, editors(), remediate.Options{
-			DryRun: dry, StateDir: a.StateDir, Version: version, Now: time.Now, Listeners: listeners(),
+			DryRun: dry, StateDir: a.StateDir, Version: version, Now: time.Now, Listeners: listeners(), Log: a.logAction,
 		})
 	}
 	if !o.DryRun && !o.Yes {

@@ -54,11 +54,12 @@ type app struct {
 	*streams
 	Options
 	carried string // the change that this run carried out or took back, if any
+	args    []string
 }
 
 // execute runs one command line and gives its exit code.
 func execute(ctx context.Context, s *streams, args []string) int {
-	a := &app{streams: s}
+	a := &app{streams: s, args: args}
 	root := newRoot(a)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -121,7 +122,7 @@ func newRoot(a *app) *cobra.Command {
 	a.AddFlags(root.PersistentFlags())
 	root.AddCommand(newDemo(a), newAudit(a), newExplain(a), newPolicy(a), newRemediate(a), newVerify(a), newRollback(a), newRecover(a),
 		newSnapshot(a), newVersion(a), newCompletion(a))
-	root.AddCommand(newConfirm(a), newWatchdog(a))
+	root.AddCommand(newConfirm(a), newWatchdog(a), newLog(a))
 	return root
 }
 
