@@ -34,6 +34,23 @@ func ReadTrusted(path string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
+// TrustedProgram refuses a program that others than root (or the user who runs
+// natwarden) could have written, or that cannot be run.
+func TrustedProgram(path string) error {
+	real, err := trustedPath(path)
+	if err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(real, &st); err != nil {
+		return &os.PathError{Op: "stat", Path: real, Err: err}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Mode&0o111 == 0 {
+		return fmt.Errorf("%s is no program that can be run", path)
+	}
+	return trusted(&st, real)
+}
+
 // readTrusted follows symbolic links, so that a policy may stand in a
 // checkout, but only through folders, links and to a file that nobody else can
 // change; after that walk the place cannot be exchanged under it.

@@ -62,7 +62,7 @@ func (g *group) read(ctx context.Context) (world *change.World, err error) {
 // nothing has happened, and its steps are made anew a bounded number of times.
 func (r *run) edit(ctx context.Context, index int) error {
 	g := r.planned.groups[index]
-	intent := rollback.Entry{Event: rollback.Intend, Group: index}
+	intent := rollback.Entry{Event: rollback.Intend, Group: index, PlanFile: r.o.PlanFileSHA256}
 	for attempt := 1; ; attempt++ {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("interrupted before changing %s: %w", g.label(), err)

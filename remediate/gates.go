@@ -1,10 +1,16 @@
 package remediate
 
-import "context"
+import (
+	"context"
+	"errors"
+
+	"github.com/natwarden/natwarden/rollback"
+)
 
 // The guards that ask something else than the plan, as --force names them.
 const (
-	GuardWindow = "window" // no change window of the policy is open
+	GuardWindow   = "window"   // no change window of the policy is open
+	GuardApproval = "approval" // fewer people signed the plan than the policy asks for
 )
 
 // Gate is a guard that the caller looks after, for it asks something else than
@@ -29,4 +35,18 @@ func (o Options) gates() (out []guard) {
 func (r *run) stillOpen(ctx context.Context) error {
 	r.result.Guards = r.o.ask(ctx, r.planned, r.o.gates())
 	return guardedError(r.result.Guards)
+}
+
+// Tried gives the change that carried out a plan file, by its SHA-256, or that
+// began to; "" for none. An approval is for one try. It takes no lock and changes nothing.
+func Tried(stateDir, planFile string) (change string, err error) {
+	store, err := rollback.Open(stateDir)
+	if errors.Is(err, rollback.ErrNoState) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer store.Close()
+	return store.Tried(planFile)
 }

@@ -18,7 +18,9 @@ const (
 )
 
 // Guards are the names that --force takes.
-func Guards() []string { return []string{GuardLimit, GuardSSH, GuardRemote, GuardWindow} }
+func Guards() []string {
+	return []string{GuardLimit, GuardSSH, GuardRemote, GuardWindow, GuardApproval}
+}
 
 // Guarded is why a plan is refused before any change.
 type Guarded struct {

@@ -51,6 +51,8 @@ type Options struct {
 	// not at all. Only, Include and Irreversible are then its own.
 	Exactly      *PlanFile
 	PolicySHA256 string // of Policy, to compare with that of the plan
+	// PlanFileSHA256 is that of the file of Exactly, for the journal: see Tried.
+	PlanFileSHA256 string
 
 	StateDir string           // "" is rollback.DefaultDir
 	Version  string           // of natwarden, for manifests

@@ -142,7 +142,7 @@ func (f *PlanFile) fits(spaces []Space, o Options) error {
 	if err != nil {
 		return err
 	}
-	if !f.Origin.SameHost(here) {
+	if !f.isFrom(here) {
 		return fmt.Errorf("%w: the plan was made on host %s, this is %s", errForeign, f.Origin.Host, here.Host)
 	}
 	if f.Policy != o.PolicySHA256 {
@@ -162,6 +162,16 @@ func (f *PlanFile) fits(spaces []Space, o Options) error {
 		}
 	}
 	return nil
+}
+
+// isFrom says whether the plan was made on this host, as far as can be told.
+// Containers share the boot id with their host, and clones of a machine often all but the boot
+// id: so the machine id must agree in any case, and where there is none a restart ends the plan.
+func (f *PlanFile) isFrom(here rollback.Origin) bool {
+	if f.Origin.Machine != here.Machine || here.Machine == "" && !f.Origin.SameBoot(here) {
+		return false
+	}
+	return f.Origin.SameHost(here)
 }
 
 // vanished says which redirects of the plan the host no longer has.

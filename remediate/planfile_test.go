@@ -66,7 +66,8 @@ func TestAStalePlanIsRefused(t *testing.T) {
 		"another host": {func(_ *kernel, _ *[]host.Redirect, o *Options) {
 			o.Exactly.Origin.BootID, o.Exactly.Origin.Host = "x", "other"
 		}, "on host other"},
-		"another namespace": {func(_ *kernel, _ *[]host.Redirect, o *Options) { o.Exactly.Origin.Netns[0].Ino++ }, "not the one that the plan was made for"},
+		"another machine with this boot id": {func(_ *kernel, _ *[]host.Redirect, o *Options) { o.Exactly.Origin.Machine = "0123456789abcdef" }, "on host "},
+		"another namespace":                 {func(_ *kernel, _ *[]host.Redirect, o *Options) { o.Exactly.Origin.Netns[0].Ino++ }, "not the one that the plan was made for"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := options(t)

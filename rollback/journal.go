@@ -48,6 +48,9 @@ type Entry struct {
 	// Wait is until when a verified change is to be confirmed; nil where it stays anyway.
 	Wait       *Wait  `json:"wait,omitempty"`
 	PlanSHA256 string `json:"plan_sha256,omitempty"`
+	// PlanFile is, of an intent, the SHA-256 of the plan file that is carried out; ""
+	// where the plan was made by the same run.
+	PlanFile string `json:"plan_file,omitempty"`
 }
 
 // line is how an entry stands in the file. Sum is the SHA-256 of the sum of

@@ -19,6 +19,8 @@ func (o *RemediateOptions) checkPlan() error {
 		return usage("add --dry-run", "--plan-out keeps a plan for review; it changes nothing")
 	case o.PlanOut != "" && o.Plan != "":
 		return usage("take one of them", "--plan carries out a plan, --plan-out makes one")
+	case o.Plan == "" && len(o.Signature) > 0:
+		return usage("natwarden remediate --plan FILE --signature FILE.sig", "--signature goes with the plan that was signed")
 	case o.Plan != "" && (len(o.Only) > 0 || len(o.Include) > 0 || o.Irreversible):
 		return usage("they are those with which the plan was made", "--only, --include and --irreversible do not go with --plan")
 	}
@@ -37,6 +39,7 @@ func (o *RemediateOptions) readPlan(a *app) error {
 	if o.exactly, err = remediate.ParsePlanFile(data); err != nil {
 		return kindError{errRefusal, fmt.Errorf("refused: plan %s: %w", o.Plan, err), "nothing was changed: a plan is carried out as natwarden wrote it, or not at all"}
 	}
+	o.planBytes = data
 	if len(a.Netns) > 0 && !slices.Equal(a.Netns, o.exactly.Scope) {
 		return usage("leave --netns out", "the plan was made with --netns %q", o.exactly.Scope)
 	}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -55,7 +57,8 @@ func runPolicyLint(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	findings := policy.Lint(pol, used, time.Now())
+	findings := append(policy.Lint(pol, used, time.Now()), policy.LintFiles(pol)...)
+	slices.SortStableFunc(findings, func(a, b policy.Finding) int { return cmp.Compare(a.Line, b.Line) })
 	code := exitOK
 	for _, f := range findings {
 		if f.Level == policy.Warning {

@@ -43,7 +43,9 @@ type entryJSON struct {
 
 // changeJSON is the key change of the policy for programs.
 type changeJSON struct {
-	Windows []string `json:"windows"` // in words: "Mon-Fri 22:00-04:00 Europe/Berlin"
+	Windows        []string `json:"windows"` // in words: "Mon-Fri 22:00-04:00 Europe/Berlin"
+	Approvals      int      `json:"approvals"`
+	AllowedSigners string   `json:"allowed_signers"`
 }
 
 func policyJSON(pol *policy.Policy) any {
@@ -70,5 +72,5 @@ func policyJSON(pol *policy.Policy) any {
 		Entries       []entryJSON       `json:"entries"`
 	}{audit.SchemaVersion, audit.PolicyRef{Path: pol.Path, SHA256: pol.SHA256},
 		map[string]string{"redirects": pol.Defaults.Redirects, "listeners": pol.Defaults.Listeners, "latent": pol.Defaults.Latent}, limits,
-		changeJSON{windowWords(&pol.Change)}, entries}
+		changeJSON{windowWords(&pol.Change), pol.Change.Approvals, pol.Change.AllowedSigners}, entries}
 }

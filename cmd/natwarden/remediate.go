@@ -25,6 +25,7 @@ type RemediateOptions struct {
 	DryRun       bool
 	PlanOut      string
 	Plan         string
+	Signature    []string
 	Only         []string
 	Include      []string
 	Force        []string
@@ -35,7 +36,9 @@ type RemediateOptions struct {
 
 	ConfirmWithin time.Duration
 
-	exactly *remediate.PlanFile // read from Plan
+	exactly   *remediate.PlanFile // read from Plan
+	planBytes []byte              // of Plan, as they were read: what is signed
+	gates     []remediate.Gate    // of the policy, as it was when the verb began
 
 	// alive tells the watchdog that this process lives, as long as it is open.
 	alive io.Closer
@@ -46,6 +49,7 @@ func (o *RemediateOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.DryRun, "dry-run", false, "plan and prove, change nothing")
 	f.StringVar(&o.PlanOut, "plan-out", "", "with --dry-run: keep the plan in this new `FILE`, for review")
 	f.StringVar(&o.Plan, "plan", "", "carry out exactly the plan in `FILE`, or nothing")
+	f.StringArrayVar(&o.Signature, "signature", nil, "a signature of the plan in `FILE`, beside those in PLAN.sig and PLAN.*.sig; may be repeated")
 	f.StringArrayVar(&o.Only, "only", nil, "end only the redirect with this `ID`; may be repeated")
 	f.StringSliceVar(&o.Include, "include", nil, "what else may be touched, `KINDS` of: "+strings.Join(remediate.IncludeKinds(), ", ")+"; routes takes in IPVS services")
 	f.StringSliceVar(&o.Force, "force", nil, "go on although this guard refuses, `GUARD` of: "+strings.Join(remediate.Guards(), ", "))
@@ -97,6 +101,10 @@ func runRemediate(ctx context.Context, a *app, o *RemediateOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := o.checkSigners(pol); err != nil {
+		return err
+	}
+	o.gates = o.gatesOf(a, pol)
 	if err := o.mindUnfinished(ctx, a); err != nil {
 		return err
 	}
@@ -152,6 +160,8 @@ func (o *RemediateOptions) check(a *app) error {
 	return a.mustSayYes(o.Yes, "natwarden remediate")
 }
 
+func (o *RemediateOptions) forces(guard string) bool { return slices.Contains(o.Force, guard) }
+
 // carryOut shows the plan to a person, asks where that is wanted, and changes.
 func (o *RemediateOptions) carryOut(ctx context.Context, a *app, s *spaces, report *audit.Report, pol *policy.Policy) error {
 	lines := a.lines(ctx, s, pol)
@@ -179,6 +189,8 @@ func (o *RemediateOptions) carryOut(ctx context.Context, a *app, s *spaces, repo
 	if err == nil && o.PlanOut != "" {
 		if err = o.writePlan(a, result, o.options(a, pol)); err != nil {
 			result.Status, result.ExitCode = remediate.Failed, exitError
+		} else if len(result.Steps) > 0 {
+			o.sayHowToSign(a, pol.Change)
 		}
 	}
 	if err == nil && result.Change != "" && len(result.Blind) > 0 {
@@ -235,9 +247,12 @@ func (o *RemediateOptions) options(a *app, pol *policy.Policy) remediate.Options
 		Policy:       pol.Source,
 		PolicySHA256: pol.SHA256,
 		Exactly:      o.exactly,
+
+		PlanFileSHA256: o.planSum(),
+
 		RemoveAtMost: pol.Limits.RemoveAtMost,
 		Force:        o.Force,
-		Gates:        o.gates(pol),
+		Gates:        o.gates,
 		Now:          time.Now,
 		Log:          a.logAction,
 		Listeners:    listeners(),

@@ -49,7 +49,7 @@ func TestScripts(t *testing.T) {
 }
 
 func runInside(t *testing.T, script string) {
-	space := labtest.New(t, "unshare", "iptables", "iptables-legacy", "nft", "ip", "setpriv", "script", "flock", "python3")
+	space := labtest.New(t, "unshare", "iptables", "iptables-legacy", "nft", "ip", "setpriv", "script", "flock", "python3", "ssh-keygen")
 	home, err := netns.Current()
 	if err != nil {
 		t.Fatal(err)

@@ -21,10 +21,13 @@ func (p *page) policyLine(pol *policy.Policy) {
 	p.changeLines(&pol.Change)
 }
 
-// changeLines say when a change may be made.
+// changeLines say when a change may be made, and who must agree to it.
 func (p *page) changeLines(c *policy.Change) {
 	if len(c.Windows) > 0 {
 		p.paragraph("", "Changes are made only in these windows: "+strings.Join(windowWords(c), "; ")+".")
+	}
+	if c.Approvals > 0 {
+		p.paragraph("", fmt.Sprintf("A plan must be signed by %s of %s.", count(c.Approvals, "signer"), c.AllowedSigners))
 	}
 }
 

@@ -9,9 +9,12 @@ import (
 	"github.com/natwarden/natwarden/remediate"
 )
 
-// gates are the guards of the policy that ask something else than the plan.
-func (o *RemediateOptions) gates(pol *policy.Policy) []remediate.Gate {
-	return []remediate.Gate{{Name: remediate.GuardWindow, Refuses: o.windowGate(pol.Change, clocks)}}
+// gatesOf are the guards of the policy that ask something else than the plan.
+func (o *RemediateOptions) gatesOf(a *app, pol *policy.Policy) []remediate.Gate {
+	return []remediate.Gate{
+		{Name: remediate.GuardWindow, Refuses: o.windowGate(pol.Change, clocks)},
+		{Name: remediate.GuardApproval, Refuses: o.approvalGate(a, pol.Change)},
+	}
 }
 
 // clockSlack is how far the clock may be adjusted while natwarden runs: more than

@@ -1,0 +1,50 @@
+package policy
+
+import (
+	"strings"
+)
+
+// SignersLimit is the largest allowed_signers file that is read, in bytes.
+const SignersLimit = 1 << 20
+
+// LintFiles tells what Lint cannot know from the policy alone: files that it
+// names and that are missing, that others can write, or that cannot do what it asks for.
+func LintFiles(p *Policy) []Finding {
+	l := linter{}
+	l.signers(&p.Change)
+	return l.findings
+}
+
+func (l *linter) signers(c *Change) {
+	if c.AllowedSigners == "" {
+		return
+	}
+	data, err := ReadTrusted(c.AllowedSigners, SignersLimit)
+	if err != nil {
+		l.about(Warning, "change", c.Line, "nobody can approve: %v", err)
+		return
+	}
+	if n, counted := countSigners(string(data)); counted && n < c.Approvals {
+		l.about(Warning, "change", c.Line, "asks for %d approvals, and %s names %d signers", c.Approvals, c.AllowedSigners, n)
+	}
+	if c.Approvals == 0 {
+		l.about(Note, "change", c.Line, "has allowed_signers, and nobody is asked: approvals is missing")
+	}
+}
+
+// countSigners counts lines with different principals. Not counted is a file that
+// allows whole groups: by a pattern or a certificate authority.
+func countSigners(text string) (n int, counted bool) {
+	known := map[string]bool{}
+	for line := range strings.Lines(text) {
+		who, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if who == "" || strings.HasPrefix(who, "#") {
+			continue
+		}
+		if strings.ContainsAny(who, "*?") || strings.Contains(rest, "cert-authority") {
+			return 0, false
+		}
+		known[who] = true
+	}
+	return len(known), true
+}
