@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/natwarden/natwarden/internal/tether"
 	"github.com/natwarden/natwarden/rollback"
 )
 
@@ -19,8 +20,8 @@ func caller() *rollback.Who {
 	if id := loginUID(); id != nil {
 		w.LoginUID, w.LoginUser = id, userName(*id)
 	}
-	if s := callerSession(); s != nil {
-		w.SSH = s.Client.String()
+	if client, found := tether.Client(os.Getenv("SSH_CONNECTION")); found {
+		w.SSH = client.String()
 	}
 	return w
 }

@@ -47,3 +47,17 @@ func endpoint(addr, port string) (netip.AddrPort, error) {
 	p, err := strconv.ParseUint(port, 10, 16)
 	return netip.AddrPortFrom(a.Unmap().WithZone(""), uint16(p)), err
 }
+
+// Client is the ssh client from which this process was called, by text (the
+// value of SSH_CONNECTION) or else by the environment of the processes above; false where there is none.
+func Client(text string) (netip.AddrPort, bool) {
+	if s, found := parseSession(text); found {
+		return s.client, true
+	}
+	for _, pid := range ancestors(os.Getpid()) {
+		if s, found := sessionOf(pid); found {
+			return s.client, true
+		}
+	}
+	return netip.AddrPort{}, false
+}
