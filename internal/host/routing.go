@@ -46,3 +46,23 @@ type Router interface {
 	// ByMark says whether a policy rule looks at the packet mark.
 	ByMark() bool
 }
+
+// RouteReach is a Router that also knows how far its answers reach, so that
+// one answer does for many packets.
+type RouteReach interface {
+	Router
+	// Around gives addresses on both sides of one that no route and no policy rule
+	// tells from it.
+	Around(netip.Addr) (lo, hi netip.Addr)
+	// OfTypes gives the addresses like the other whose TypeOf is one of the kinds,
+	// of which bit n stands for RTN n; false where that is not known.
+	OfTypes(kinds uint32, like netip.Addr) (Addrs, bool)
+	// Asked says what policy rules look at besides destination and mark.
+	Asked() RouteAsks
+}
+
+// RouteAsks is what policy rules look at.
+type RouteAsks struct {
+	Source, Ports bool
+	Ifaces        []string // of arrival
+}

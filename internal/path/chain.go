@@ -44,6 +44,9 @@ func place(t *host.Table, c *host.Chain) string {
 }
 
 func (r *run) step(rule *host.Rule, effect string) Step {
+	if r.cell != nil {
+		return Step{}
+	}
 	x := Step{Netns: r.world.Netns, Hook: r.base.chain.Base.Hook, Priority: r.base.priority(), Effect: effect}
 	if rule != nil {
 		x.Rule = r.ruleText(rule)
@@ -67,11 +70,8 @@ func (r *run) chain(n *node, live []state, depth int) ends {
 		r.giveUp(live, "jumps nest too deep")
 		return e
 	}
-	for _, rule := range n.chain.Rules {
-		if len(live) == 0 {
-			return e
-		}
-		live = r.rule(rule, live, &e, depth)
+	for i := r.next(n, 0, live); i < len(n.chain.Rules); i = r.next(n, i+1, live) {
+		live = r.rule(n, i, live, &e, depth)
 		if len(live) > maxStates {
 			r.giveUp(live, "too many ways to tell them apart")
 			return e
@@ -81,48 +81,82 @@ func (r *run) chain(n *node, live []state, depth int) ends {
 	return e
 }
 
-// rule runs one rule and gives the ways that go on to the next.
-func (r *run) rule(rule *host.Rule, live []state, e *ends, depth int) []state {
+// next is the place of the first rule, from one on, that may take one of the
+// ways; behind the last rule where there is none.
+func (r *run) next(n *node, from int, live []state) int {
+	end := len(n.chain.Rules)
+	if len(live) == 0 {
+		return end
+	}
+	if r.cell == nil || end <= longList {
+		return from
+	}
+	c, x := candidates{lists: r.lists[:0]}, n.rulesIndex()
 	for i := range live {
-		if r.concernsAny(rule, &live[i]) {
-			return joined(r.fork(rule, live, e, depth))
+		r.find(x, &c, &live[i])
+	}
+	r.lists = c.lists
+	return int(c.next(int32(from), int32(end)))
+}
+
+// branches calls for each branch of a rule that may take the packet, in order,
+// until it returns false.
+func (r *run) branches(n *node, rule int, s *state, call func(*host.Branch) bool) {
+	list := n.chain.Rules[rule].Branches
+	var c candidates
+	if r.cell == nil || len(list) <= longList {
+		c.all = true
+	} else {
+		n.rulesIndex()
+		r.find(n.wide[int32(rule)], &c, s)
+	}
+	end := int32(len(list))
+	for b := c.next(0, end); b < end; b = c.next(b+1, end) {
+		if !call(&list[b]) {
+			return
+		}
+	}
+}
+
+// rule runs one rule and gives the ways that go on to the next.
+func (r *run) rule(n *node, i int, live []state, e *ends, depth int) []state {
+	for s := range live {
+		if r.concernsAny(n, i, &live[s]) {
+			return joined(r.fork(n, i, live, e, depth))
 		}
 	}
 	return live
 }
 
 // concernsAny says whether a branch of the rule may take the packet and do something.
-func (r *run) concernsAny(rule *host.Rule, s *state) bool {
-	for b := range rule.Branches {
-		if t, _ := r.match(&rule.Branches[b].Match, s); t == yes || t == maybe && acts(&rule.Branches[b]) {
-			return true
-		}
-	}
-	return false
+func (r *run) concernsAny(n *node, i int, s *state) (any bool) {
+	r.branches(n, i, s, func(b *host.Branch) bool {
+		t, _ := r.match(&b.Match, s)
+		any = t == yes || t == maybe && acts(b)
+		return !any
+	})
+	return any
 }
 
 // fork sends each way through the branch that takes it, or through several
 // where that is open.
-func (r *run) fork(rule *host.Rule, live []state, e *ends, depth int) []state {
+func (r *run) fork(n *node, i int, live []state, e *ends, depth int) []state {
 	var next []state
 	for _, s := range live {
 		pass := true // s, or what of it no branch took, goes on
-		for b := range rule.Branches {
-			branch := &rule.Branches[b]
+		r.branches(n, i, &s, func(branch *host.Branch) bool {
 			t, words := r.match(&branch.Match, &s)
 			if t == no || t == maybe && !acts(branch) {
-				continue
+				return true
 			}
 			taken := s
 			if t == maybe {
 				taken, s = s.guessing(words), s.guessing(negated(words))
 			}
-			next = append(next, r.take(rule, branch, taken, e, depth)...)
-			if t == yes {
-				pass = false
-				break
-			}
-		}
+			next = append(next, r.take(n.chain.Rules[i], branch, taken, e, depth)...)
+			pass = t != yes
+			return pass
+		})
 		if pass {
 			next = append(next, s)
 		}

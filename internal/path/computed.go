@@ -9,7 +9,11 @@ import (
 func (a *asking) tests(m *host.Match) bool {
 	for i := range m.Tests {
 		t := &m.Tests[i]
-		if !a.take(a.test(t), t.Words) {
+		if a.split != 0 && narrows(t) {
+			continue // the match does not fit: what this test says need not be known
+		}
+		value := a.test(t)
+		if !a.take(value, t.Words) {
 			return false
 		}
 	}
@@ -20,6 +24,9 @@ func (a *asking) tests(m *host.Match) bool {
 func (a *asking) test(t *host.Test) truth {
 	if t.NeedsFlow && a.s.flow != newFlow {
 		return no
+	}
+	if a.anyOfFlow() && ofFirst(t.Field) {
+		return maybe
 	}
 	switch t.Field {
 	case host.NoField:
@@ -32,12 +39,15 @@ func (a *asking) test(t *host.Test) truth {
 		if a.s.inAny {
 			return maybe
 		}
+		a.cutIface(t.Ifaces)
 		return truthOf(named(t.Ifaces, a.s.in))
 	case host.FieldOut:
 		return truthOf(named(t.Ifaces, a.s.out))
 	case host.FieldOrigSource, host.FieldOrigDest, host.FieldOrigSPort, host.FieldOrigPort:
+		a.cutOriginal(t)
 		return a.original(t)
 	}
+	a.cutTypes(t)
 	n, known := a.number(t)
 	if !known {
 		return maybe

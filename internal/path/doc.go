@@ -9,8 +9,18 @@
 // It reads nothing: its input are decoded tables, listeners and somebody who
 // knows the routes. natwarden is a program, not a library.
 //
-// Files: packet.go is what is asked and answered, state.go the packet under
-// way, hooks.go the order of base chains, chain.go rules and verdicts, match.go
-// and computed.go the three-valued tests, translate.go what rules do to
-// packets, way.go the way between the hooks, socket.go who listens.
+// Whole classes of packets are followed the same way: one packet of the class
+// goes its way, and each test on it leaves in its cell the packets of which the
+// test says the same. So one engine decides of both, and what it says of a cell
+// is true of each packet in it.
+//
+// Files: packet.go is what is asked and answered, engine.go what is the same
+// for all packets of a namespace, state.go the packet under way, hooks.go the
+// order of base chains, chain.go rules and verdicts, match.go and computed.go the
+// three-valued tests, translate.go what rules do to packets, way.go the way
+// between the hooks, socket.go who listens, beyond.go the next namespace. Of
+// classes: class.go and explore.go what is asked and answered, cell.go and
+// narrow.go what a test leaves of a cell, become.go what a translation and a
+// route make of it, ifkinds.go interfaces that nothing tells apart, index.go the
+// rules of a long chain that may take a packet.
 package path

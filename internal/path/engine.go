@@ -1,6 +1,10 @@
 package path
 
 import (
+	"net/netip"
+	"slices"
+	"sync"
+
 	"github.com/natwarden/natwarden/internal/host"
 )
 
@@ -12,7 +16,17 @@ type Engine struct {
 	filled map[string]bool // texts of empty ipsets that packets fill
 	views  [2]*view        // of IPv4, of IPv6
 
-	ports map[uint16][]int // listeners on a port
+	ports    map[uint16][]int // listeners on a port
+	listened host.Ports       // all ports of listeners
+	bridged  bool             // a bridge has rules
+
+	// What is known of whole classes of packets.
+	kinds            []ifkind
+	present, missing Arrivals
+	whole            bool            // there are not more kinds of interfaces than are told apart
+	reach            host.RouteReach // nil where it is not known how far answers about routes reach
+	asks             host.RouteAsks
+	own              []netip.Addr // addresses of the namespace but loopback ones
 }
 
 // NewEngine prepares to follow packets.
@@ -30,6 +44,8 @@ func NewEngine(w World) *Engine {
 		port := w.Space.Listeners[i].Port
 		e.ports[port] = append(e.ports[port], i)
 	}
+	e.listened = listenedOn(w.Space)
+	e.bridged = slices.ContainsFunc(e.bases, func(b *base) bool { return b.table.Family == host.Bridge })
 	e.views = [2]*view{e.newView(host.IP), e.newView(host.IP6)}
 	return e
 }
@@ -50,6 +66,9 @@ func (e *Engine) addBases(t *host.Table) {
 // node is a chain of a table.
 type node struct {
 	chain *host.Chain
+	once  sync.Once
+	index *index           // of the rules; nil of a short chain
+	wide  map[int32]*index // of the branches of rules that have many
 }
 
 func nodesOf(t *host.Table) map[string]*node {
@@ -67,6 +86,7 @@ type view struct {
 	stages   map[string][]*stage // by hook
 	tracking truth
 	nat      bool // a chain of type nat may see them
+	later    bool // a rule may take them elsewhere once they are routed
 	reroutes bool // a chain at the output hook makes a changed mark count
 }
 
@@ -81,7 +101,48 @@ func (e *Engine) newView(family host.Family) *view {
 		v.reroutes = v.reroutes || b.chain.Base.Hook == "output" && (kind == "route" || b.table.Backend == "x_tables" && b.table.Name == "mangle")
 	}
 	v.tracking = e.tracks(family)
+	v.later = e.takesLater(family)
 	return v
+}
+
+// NewExplorer prepares to follow whole classes of packets as well.
+func NewExplorer(w World) *Engine {
+	e := NewEngine(w)
+	if e.reach, _ = w.Routes.(host.RouteReach); e.reach != nil {
+		e.asks = e.reach.Asked()
+	}
+	for _, text := range w.Space.Addrs {
+		if a, err := netip.ParseAddr(text); err == nil && !a.IsLoopback() {
+			e.own = append(e.own, a.Unmap())
+		}
+	}
+	e.sortIfaces()
+	return e
+}
+
+// takesLater says whether a rule may send packets elsewhere after they were routed.
+func (e *Engine) takesLater(family host.Family) bool {
+	for _, b := range e.bases {
+		if !concerns(b.table, family) || !slices.Contains([]string{"input", "forward", "postrouting", "egress"}, b.chain.Base.Hook) {
+			continue
+		}
+		if slices.ContainsFunc(b.table.Chains, sendsOn) {
+			return true
+		}
+	}
+	return false
+}
+
+// sendsOn says whether a chain has rules that take packets elsewhere without
+// translating the flow.
+func sendsOn(c *host.Chain) bool {
+	return slices.ContainsFunc(c.Rules, func(r *host.Rule) bool {
+		return slices.ContainsFunc(r.Branches, func(b host.Branch) bool {
+			return slices.ContainsFunc(b.Effects, func(e host.Effect) bool {
+				return !e.Source && (e.Unknown != "" || !slices.Contains([]string{"dnat", "redirect", "netmap", "tproxy", "snat", "masquerade"}, e.Kind))
+			})
+		})
+	})
 }
 
 // Follow says what becomes of a packet.

@@ -26,8 +26,12 @@ func truthOf(holds bool) truth {
 type asking struct {
 	*walker
 	s     *state
+	m     *host.Match
 	late  bool // sets of the match are about the original tuple, and the packet has another
 	words []string
+	// split is a side of the cell of which some packets fit and the one that is
+	// followed does not; 0 for none.
+	split side
 }
 
 // match says whether a branch takes the packet. Where that is open the words
@@ -36,7 +40,7 @@ func (k *walker) match(m *host.Match, s *state) (truth, string) {
 	if m.Dead != "" || m.Family != "" && m.Family != host.Both && m.Family != k.family {
 		return no, ""
 	}
-	a := asking{walker: k, s: s}
+	a := asking{walker: k, s: s, m: m}
 	if !a.sets(m) || !a.ifaces(m) || !a.tests(m) || !a.waits(m) {
 		return no, ""
 	}
@@ -44,6 +48,9 @@ func (k *walker) match(m *host.Match, s *state) (truth, string) {
 		if !a.condition(m, c) {
 			return no, ""
 		}
+	}
+	if k.cell != nil && !a.settle() {
+		return no, ""
 	}
 	if len(a.words) > 0 {
 		return maybe, strings.Join(a.words, " and ")
@@ -84,15 +91,17 @@ func negated(words string) string { return "not (" + words + ")" }
 
 func (a *asking) sets(m *host.Match) bool {
 	s := a.s
-	a.late = asksOriginal(m) && s.tuple != s.orig
+	if a.late = asksOriginal(m) && !a.same(&s.tuple, &s.orig); a.late {
+		a.pin()
+	}
 	if !has(m.Protos, a.packet.Proto) {
 		return false
 	}
 	to := func(p uint16) bool { return has(m.Ports, host.Port(p)) }
-	if !a.inSet(to(s.dport), to(s.orig.dport), func() string { return "to port " + host.PortsString(m.Ports) }) {
+	if !a.inSet(ofPorts, to(s.dport), to(s.orig.dport), func() string { return "to port " + host.PortsString(m.Ports) }) {
 		return false
 	}
-	if !a.inSet(has(m.Address, s.dst), has(m.Address, s.orig.dst), func() string { return "to " + host.AddrsString(m.Address) }) {
+	if !a.inSet(ofTo, has(m.Address, s.dst), has(m.Address, s.orig.dst), func() string { return "to " + host.AddrsString(m.Address) }) {
 		return false
 	}
 	return a.source(m) && a.sourcePort(m)
@@ -100,11 +109,11 @@ func (a *asking) sets(m *host.Match) bool {
 
 // inSet joins membership in a set that is about the packet, or, of some
 // matches, about the original tuple: where those differ it is open.
-func (a *asking) inSet(now, original bool, words func() string) bool {
+func (a *asking) inSet(of side, now, original bool, words func() string) bool {
 	if a.late && now != original {
 		return a.open(words())
 	}
-	return now
+	return now || a.only(of)
 }
 
 // has says whether a point is in a set, whose ranges are in order.
@@ -143,7 +152,7 @@ func (a *asking) source(m *host.Match) bool {
 	case !s.src.IsValid():
 		return a.deduced(words())
 	}
-	return a.inSet(has(m.Source, s.src), s.orig.src.IsValid() && has(m.Source, s.orig.src), words)
+	return a.inSet(ofFrom, has(m.Source, s.src), s.orig.src.IsValid() && has(m.Source, s.orig.src), words)
 }
 
 func (a *asking) sourcePort(m *host.Match) bool {
@@ -157,7 +166,7 @@ func (a *asking) sourcePort(m *host.Match) bool {
 	case s.sport == 0:
 		return a.deduced(words())
 	}
-	return a.inSet(has(m.SPorts, host.Port(s.sport)), has(m.SPorts, host.Port(s.orig.sport)), words)
+	return a.inSet(ofSPorts, has(m.SPorts, host.Port(s.sport)), has(m.SPorts, host.Port(s.orig.sport)), words)
 }
 
 func (a *asking) ifaces(m *host.Match) bool {
@@ -170,7 +179,7 @@ func (a *asking) ifaces(m *host.Match) bool {
 	case a.s.inAny:
 		return a.deduced("in " + m.In.String())
 	}
-	return named(m.In, a.s.in)
+	return named(m.In, a.s.in) || a.only(ofIn)
 }
 
 func named(i host.Ifaces, name string) bool {
@@ -190,16 +199,19 @@ func (a *asking) waits(m *host.Match) bool {
 	if a.filled[m.Waiting] {
 		return a.open("packets filled " + strings.TrimSuffix(m.Waiting, " is empty"))
 	}
+	a.event()
 	return false
 }
 
 // condition decides what stands in words only. "-f" asks for a later fragment,
 // which a first packet is not.
 func (a *asking) condition(m *host.Match, c string) bool {
-	switch c {
-	case "-f":
+	switch {
+	case a.anyOfFlow() && (c == "-f" || c == "! -f"):
+		return a.open(c)
+	case c == "-f":
 		return false
-	case "! -f":
+	case c == "! -f":
 		return true
 	}
 	for i := range m.Tests {

@@ -15,11 +15,13 @@ type ending struct {
 	Outcome
 	guesses *guess
 	steps   *step
+	took    *took
+	last    tuple // as the packet was then
 }
 
 func (k *walker) end(s state, o Outcome) {
 	k.abroad(&s, &o)
-	k.outcomes = append(k.outcomes, ending{o, s.guesses, s.steps})
+	k.outcomes = append(k.outcomes, ending{o, s.guesses, s.steps, s.took, s.tuple})
 }
 
 func (k *walker) nobody(s state, why, reason string) {
@@ -80,8 +82,12 @@ func (k *walker) elsewhere(s state) {
 
 // overBridge says whether the packet passes rules of a bridge before it is routed.
 func (k *walker) overBridge() bool {
+	if !k.bridged {
+		return false
+	}
+	k.cutIn(func(i *ifkind) bool { return i.bridge })
 	over := slices.ContainsFunc(k.world.Space.Ifaces, func(i host.Iface) bool { return i.Name == k.packet.In && i.Kind == "bridge" })
-	return over && slices.ContainsFunc(k.bases, func(b *base) bool { return b.table.Family == host.Bridge })
+	return over
 }
 
 // answer joins what the ways have in common.

@@ -13,6 +13,7 @@ import (
 // doubt is true where what is known of the sockets does not decide.
 func (k *walker) listener(s *state, at destination) (best int, doubt bool) {
 	best, top := -1, -1
+	k.cutListeners(s, at)
 	for _, i := range k.ports[at.port] {
 		l := &k.world.Space.Listeners[i]
 		score, unsure := k.score(l, s, at)
@@ -74,7 +75,7 @@ func (k *walker) deliver(s state) {
 		k.unknown(s, "it comes to this host, and who listens was not read")
 		return
 	}
-	at := destination{s.dst, s.dport}
+	at := destination{s.dst, s.dport, s.toHow, s.portHow}
 	i, doubt := k.listener(&s, at)
 	switch {
 	case i < 0 && k.mute(&s):
@@ -110,8 +111,46 @@ func (k *walker) mute(s *state) bool {
 	if !s.dst.Is4() || k.world.Routes == nil {
 		return false
 	}
+	if k.cell != nil {
+		k.event()
+		k.cutTo(s.toHow, s.dst, k.ofTypes(1<<typeLocal, s.dst))
+	}
 	kind, known := k.world.Routes.TypeOf(s.dst)
 	return known && kind != typeLocal
 }
 
 const typeLocal = 2 // RTN_LOCAL
+
+// cutListeners narrows the cell to the packets that find the same sockets.
+func (k *walker) cutListeners(s *state, at destination) {
+	if k.cell == nil {
+		return
+	}
+	if len(k.ports[at.port]) == 0 {
+		k.cutPorts(at.portHow, at.port, k.listened)
+		return
+	}
+	k.cutPorts(at.portHow, at.port, host.PortsOf(at.port, at.port))
+	for _, i := range k.ports[at.port] {
+		l := &k.world.Space.Listeners[i]
+		if !speaks(l.Proto, k.packet.Proto) {
+			continue
+		}
+		if bound, err := netip.ParseAddr(l.Address); err == nil && !bound.IsUnspecified() {
+			k.cutTo(at.toHow, at.addr, single(bound.Unmap()))
+		}
+		if l.Device != "" && s.in == k.packet.In {
+			k.cutIn(func(i *ifkind) bool { return i.names[0] == l.Device })
+		}
+	}
+}
+
+// listenedOn are the ports on which anything listens.
+func listenedOn(s *host.Space) host.Ports {
+	var out []host.Range[host.Port]
+	for i := range s.Listeners {
+		p := host.Port(s.Listeners[i].Port)
+		out = append(out, host.Range[host.Port]{Lo: p, Hi: p})
+	}
+	return host.Of(out...)
+}

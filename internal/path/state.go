@@ -26,6 +26,9 @@ type mark struct {
 type tuple struct {
 	src, dst     netip.Addr
 	sport, dport uint16
+
+	// How they follow from what the packet came with, where whole cells are followed.
+	fromHow, toHow, sportHow, portHow origin
 }
 
 // facts are the packet under way, without how it came to be so.
@@ -44,6 +47,7 @@ type facts struct {
 	socket     int   // of the listener that TPROXY gave it, plus one
 	handedAs   tuple // when TPROXY did
 	remarked   bool  // since the routing decision of a packet of this host
+	took       *took // what redirected it, where whole cells are followed
 }
 
 // state is a packet under way.
@@ -51,6 +55,12 @@ type state struct {
 	facts
 	guesses *guess
 	steps   *step
+}
+
+// took is a redirect that acted on a packet, and those before it.
+type took struct {
+	effect *host.Effect
+	prev   *took
 }
 
 // guess is a condition that could not be decided, and how it was taken.
@@ -84,7 +94,12 @@ func (s *state) guessed(words string) bool {
 	return false
 }
 
-func (s *state) note(x Step) { s.steps = &step{x, s.steps} }
+func (s *state) note(x Step) {
+	if x == (Step{}) {
+		return
+	}
+	s.steps = &step{x, s.steps}
+}
 
 // common is what two ways have in common: beyond it they differ.
 func common(a, b *guess) *guess {

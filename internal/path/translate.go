@@ -114,6 +114,9 @@ func (s *state) set(old mark, a host.Assign) mark {
 func (r *run) effect(rule *host.Rule, e *host.Effect, s state) []result {
 	hook := r.base.chain.Base.Hook
 	source := e.Source || e.Kind == "netmap" && (hook == "postrouting" || hook == "input")
+	if !source && e.Kind != "tproxy" && !r.idle(e, &s) {
+		r.act(e, &s)
+	}
 	switch {
 	case e.Kind == "dup" || e.Kind == "":
 		return []result{{state: s}} // a copy; or the verdict says that it is uncertain
@@ -142,6 +145,9 @@ func (r *run) effect(rule *host.Rule, e *host.Effect, s state) []result {
 func (r *run) fromElsewhere(s state, e *host.Effect) state {
 	s.fromDone = s.fromDone || e.Kind != "rewrite"
 	s.src, s.sport, s.masked = netip.Addr{}, 0, true
+	if r.cell != nil {
+		s.fromHow, s.sportHow = settled, settled
+	}
 	if len(e.To) == 1 && e.To[0].Lo.IsValid() && e.To[0].Lo == e.To[0].Hi {
 		s.src = e.To[0].Lo
 	}
@@ -155,7 +161,7 @@ func (r *run) translate(rule *host.Rule, e *host.Effect, s state) []result {
 	}
 	return r.aimed(rule, e, s, func(s *state) {
 		s.toDone = true
-		s.changed = s.changed || s.tuple != s.orig
+		s.changed = s.changed || !r.same(&s.tuple, &s.orig)
 	})
 }
 
@@ -174,6 +180,7 @@ func (r *run) aimed(rule *host.Rule, e *host.Effect, s state, then func(*state))
 	}
 	for _, d := range dests {
 		way := s
+		way.toHow, way.portHow = d.toHow, d.portHow
 		if len(dests) > 1 {
 			way = way.guessing("the balancer chooses " + netip.AddrPortFrom(d.addr, d.port).String())
 		}
@@ -195,6 +202,8 @@ func (r *run) aimed(rule *host.Rule, e *host.Effect, s state, then func(*state))
 type destination struct {
 	addr netip.Addr
 	port uint16
+
+	toHow, portHow origin
 }
 
 // maxSpread bounds the destinations of one range that are told apart.
@@ -213,9 +222,10 @@ func (r *run) destinations(e *host.Effect, s *state) ([]destination, string) {
 		if why != "" {
 			return nil, why
 		}
+		toHow, portHow := r.newTo(e, t, s), r.newPort(t, s, random)
 		for _, a := range addrs {
 			for _, p := range ports {
-				if d := (destination{a, p}); !slices.Contains(out, d) {
+				if d := (destination{a, p, toHow, portHow}); !slices.Contains(out, d) {
 					out = append(out, d)
 				}
 			}
@@ -264,7 +274,9 @@ func (r *run) redirected(s *state) ([]netip.Addr, string) {
 	if s.inAny || r.world.Routes == nil {
 		return nil, "the interface on which it arrives decides to which address"
 	}
-	return []netip.Addr{r.world.Routes.First(s.in, s.dst)}, ""
+	first := r.world.Routes.First(s.in, s.dst)
+	r.cutIn(func(i *ifkind) bool { return i.like(s.dst).IsValid() == first.IsValid() })
+	return []netip.Addr{first}, ""
 }
 
 // mapped keeps the host part of an address and takes the rest from a prefix.
@@ -314,22 +326,14 @@ func spread(t host.Target) ([]uint16, string) {
 // ends the rule and x_tables drops the packet (net/netfilter/{nft,xt}_[tT][pP]...).
 func (r *run) tproxy(rule *host.Rule, e *host.Effect, s state) []result {
 	if !r.world.Sockets || len(e.To) != 1 {
+		r.act(e, &s)
 		r.unknown(s, "who listens was not read: "+r.ruleText(rule))
 		return []result{{state: s, ended: true}}
 	}
-	t := e.To[0]
-	at := destination{t.Lo, t.PortLo}
-	if !at.addr.IsValid() && r.world.Routes != nil {
-		at.addr = r.world.Routes.First(s.in, s.dst)
-	}
-	if !at.addr.IsValid() {
-		at.addr = s.dst
-	}
-	if at.port == 0 {
-		at.port = s.dport
-	}
+	at := r.handOver(e.To[0], &s)
 	i, _ := r.listener(&s, at)
 	if i >= 0 && r.world.Space.Listeners[i].Transparent {
+		r.act(e, &s)
 		s.socket, s.handedAs = i+1, s.tuple
 		s.note(r.step(rule, "tproxy to "+netip.AddrPortFrom(at.addr, at.port).String()))
 		return []result{{state: s}}
@@ -340,6 +344,22 @@ func (r *run) tproxy(rule *host.Rule, e *host.Effect, s state) []result {
 		return []result{{state: s, ended: true}}
 	}
 	return []result{{state: s, missed: true}}
+}
+
+// handOver is the socket that TPROXY looks for.
+func (r *run) handOver(t host.Target, s *state) destination {
+	at := destination{t.Lo, t.PortLo, settled, settled}
+	if !at.addr.IsValid() && r.world.Routes != nil {
+		at.addr, at.toHow = r.world.Routes.First(s.in, s.dst), ofIface
+		r.cutIn(func(i *ifkind) bool { return i.like(s.dst).IsValid() == at.addr.IsValid() })
+	}
+	if !at.addr.IsValid() {
+		at.addr, at.toHow = s.dst, s.toHow
+	}
+	if at.port == 0 {
+		at.port, at.portHow = s.dport, s.portHow
+	}
+	return at
 }
 
 // xtTarget says whether the rule's target is one of x_tables, inside nf_tables or not.

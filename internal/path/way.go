@@ -14,11 +14,15 @@ type walker struct {
 	outcomes  []ending
 	hops      int  // namespaces before this one
 	crossings *int // of all ways
+
+	cell  *cell // the packets that are followed with it; nil where it is alone
+	known map[host.RouteQuery]host.Route
+	lists [][]int32 // room for candidates
 }
 
 func (k *walker) start() state {
 	p := &k.packet
-	s := state{facts: facts{tuple: tuple{p.From, p.To, p.SPort, p.Port}, in: p.In, inAny: p.In == "" && !p.Own}}
+	s := state{facts: facts{tuple: tuple{src: p.From, dst: p.To, sport: p.SPort, dport: p.Port}, in: p.In, inAny: p.In == "" && !p.Own}}
 	s.orig = s.tuple
 	return s
 }
@@ -49,6 +53,10 @@ func (k *walker) arrived(ways []state) {
 
 // route is the routing decision of a packet that came in.
 func (k *walker) route(s state) {
+	if k.cell != nil && k.cell.brief && s.took == nil && !k.view.later {
+		k.unknown(s, "no redirect takes it")
+		return
+	}
 	r := k.ask(&s)
 	switch {
 	case r.Kind == host.RouteLocal:
@@ -93,14 +101,14 @@ func (k *walker) ask(s *state) host.Route {
 	switch {
 	case s.inAny: // what is asked then is whether the address is this host's
 		q.Src = netip.Addr{}
-		if r := k.world.Routes.Route(q); r.Kind == host.RouteLocal {
+		if r := k.routeOf(s, q); r.Kind == host.RouteLocal {
 			return r
 		}
 		return host.Route{Why: "the interface on which it arrives is not known"}
 	case !q.Src.IsValid():
 		q.Src = k.packet.Via
 	}
-	return k.world.Routes.Route(q)
+	return k.routeOf(s, q)
 }
 
 // passed is the end of a packet that leaves for another host.
@@ -133,7 +141,7 @@ func outOf(r host.Route) string {
 
 // leave routes again what the output hook changed, and goes on.
 func (k *walker) leave(s state, r host.Route) {
-	if s.dst != s.orig.dst || s.remarked && k.view.reroutes {
+	if k.readdressed(&s) || s.remarked && k.view.reroutes {
 		if r = k.ask(&s); r.Kind == host.RouteUnreachable {
 			k.nobody(s, NoRoute, "no route: "+r.Why)
 			return
@@ -219,6 +227,9 @@ func (k *walker) oneChain(b *base, ways []state) []state {
 // deviceChain runs a chain of interfaces on what passes them.
 func (k *walker) deviceChain(b *base, ways []state) []state {
 	var on, off []state
+	if b.chain.Base.Hook == "ingress" {
+		k.cutIn(func(i *ifkind) bool { return onDevice(b.chain.Base, i.names[0]) })
+	}
 	for _, s := range ways {
 		name := s.in
 		if b.chain.Base.Hook == "egress" {

@@ -25,6 +25,7 @@ type Router struct {
 	types  []typed
 	byMark bool
 	known  map[host.RouteQuery]host.Route
+	reach  *reach // nil: not read yet
 }
 
 // typed is a route of the local table, by which addresses get their type.
