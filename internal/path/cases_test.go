@@ -13,7 +13,7 @@ import (
 // made, and others that are easily got wrong. The kernel is asked each time.
 func TestShrunkCases(t *testing.T) {
 	l := newDiffLab(t)
-	proxy := []socketSpec{{"tcp", "0.0.0.0", 3128, true}, {"tcp", "0.0.0.0", 80, false}, {"udp", "::", 80, false}}
+	proxy := []socketSpec{{"tcp", "0.0.0.0", 3128, true, "", false}, {"tcp", "0.0.0.0", 80, false, "", false}, {"udp", "::", 80, false, "", false}}
 	local := []string{"rule add pref 101 fwmark 1 lookup 101", "route add local default dev lo table 101"}
 	toA := []string{"rule add pref 102 fwmark 0x2/0xf lookup 102", "route add default via 10.2.0.2 table 102"}
 	pre := func(kind, priority string, rules ...string) []string {
@@ -33,6 +33,8 @@ func TestShrunkCases(t *testing.T) {
 		udp, own  bool
 		want      string
 	}{
+		{name: "a translation of IPv4 in a table of both does not track IPv6", to: "[fd01::1]:81", listeners: proxy, want: "nobody refused",
+			nft: []string{"add table inet t", "add chain inet t c { type nat hook prerouting priority 0; }", "add rule inet t c tcp dport 80 dnat ip to 10.3.0.2", "add rule inet t c tcp dport 81 drop"}},
 		{name: "no reset in the name of a foreign address", nft: pre("filter", "-150", `iifname "c0" meta mark set 1`), routes: local, to: "10.9.0.5:81", want: "nobody dropped"},
 		{name: "no answer either, unless transparent", nft: pre("filter", "-150", `iifname "c0" meta mark set 1`), routes: local, to: "10.9.0.5:80", listeners: proxy, want: "nobody dropped"},
 		{name: "a transparent socket answers", nft: pre("filter", "-150", `iifname "c0" meta mark set 1`), routes: local, to: "10.9.0.5:3128", listeners: proxy, want: "local 0.0.0.0:3128"},
@@ -48,7 +50,7 @@ func TestShrunkCases(t *testing.T) {
 		{name: "a NAT chain at -199 sees the mark set at -150", to: "10.1.0.1:80", listeners: proxy, want: "forwarded 10.2.0.2:81",
 			nft: append(pre("nat", "-199", "meta mark 7 tcp dport 80 dnat to 10.2.0.2:81"), "add chain ip t m { type filter hook prerouting priority -150; }", "add rule ip t m tcp dport 80 meta mark set 7")},
 		{name: "a mark sends it elsewhere", nft: pre("filter", "0", `iifname "c0" tcp dport 80 meta mark set 2`), routes: toA, to: "10.9.0.5:80", want: "forwarded 10.9.0.5:80"},
-		{name: "REDIRECT goes to the interface's first address", nft: pre("nat", "-100", "tcp dport 81 redirect to :80"), to: "10.1.0.10:81", listeners: []socketSpec{{"tcp", "10.1.0.1", 80, false}}, want: "local 10.1.0.1:80"},
+		{name: "REDIRECT goes to the interface's first address", nft: pre("nat", "-100", "tcp dport 81 redirect to :80"), to: "10.1.0.10:81", listeners: []socketSpec{{"tcp", "10.1.0.1", 80, false, "", false}}, want: "local 10.1.0.1:80"},
 		{name: "untracked packets are not translated", to: "10.1.0.1:80", listeners: proxy, want: "local 0.0.0.0:80",
 			nft: append(pre("nat", "-100", "tcp dport 80 dnat to 10.2.0.2"), "add chain ip t r { type filter hook prerouting priority -300; }", `add rule ip t r iifname "c0" tcp dport 80 notrack`)},
 		{name: "accept in one NAT chain does not stop the next", to: "10.1.0.1:80", want: "forwarded 10.2.0.2:80",
@@ -65,7 +67,7 @@ func TestShrunkCases(t *testing.T) {
 		{name: "of this host to itself", own: true, to: "10.2.0.1:80", listeners: proxy, want: "local 0.0.0.0:80"},
 		{name: "of this host, translated when it leaves", own: true, to: "10.3.0.2:80", want: "forwarded 10.2.0.2:80",
 			nft: []string{"add table ip t", "add chain ip t o { type nat hook output priority -100; }", "add rule ip t o tcp dport 80 dnat to 10.2.0.2"}},
-		{name: "REDIRECT of this host's packets is loopback", own: true, to: "10.2.0.2:81", listeners: []socketSpec{{"tcp", "127.0.0.1", 80, false}}, want: "local 127.0.0.1:80",
+		{name: "REDIRECT of this host's packets is loopback", own: true, to: "10.2.0.2:81", listeners: []socketSpec{{"tcp", "127.0.0.1", 80, false, "", false}}, want: "local 127.0.0.1:80",
 			nft: []string{"add table ip t", "add chain ip t o { type nat hook output priority -100; }", "add rule ip t o tcp dport 81 redirect to :80"}},
 		{name: "prerouting does not translate what loops back", own: true, nft: pre("nat", "-100", "tcp dport 80 dnat to 10.2.0.2"), to: "10.1.0.10:80", listeners: proxy, want: "local 0.0.0.0:80"},
 		{name: "the input hook sees what loops back", own: true, to: "10.1.0.10:80", listeners: proxy, want: "nobody dropped",
@@ -77,6 +79,9 @@ func TestShrunkCases(t *testing.T) {
 			l.sport++
 			to := netip.MustParseAddrPort(tt.to)
 			p := &probe{Packet: path.Packet{Proto: host.TCP, From: netip.MustParseAddr("10.1.0.2"), SPort: l.sport, To: to.Addr(), Port: to.Port(), In: "c0"}, dev: "e0", number: uint32(l.sport)}
+			if !p.To.Is4() {
+				p.From = netip.MustParseAddr("fd01::2")
+			}
 			if tt.own {
 				p.From, p.In, p.dev, p.Own = netip.MustParseAddr("10.1.0.1"), "", "", true
 			}

@@ -108,7 +108,7 @@ func loadInto(t *testing.T, text string, argv []string) (path.World, func(), boo
 	if _, err := l.host.Run(ctx, text, argv...); err != nil {
 		return path.World{}, nil, false
 	}
-	hangUp := l.listen(t, []socketSpec{{"tcp", "0.0.0.0", 22, false}, {"tcp", "::", 80, false}, {"udp", "0.0.0.0", 53, false}})
+	hangUp := l.listen(t, []socketSpec{{"tcp", "0.0.0.0", 22, false, "", false}, {"tcp", "::", 80, false, "", false}, {"udp", "0.0.0.0", 53, false, "", false}})
 	w, done, err := l.world(t)
 	if err != nil {
 		t.Fatal(err)

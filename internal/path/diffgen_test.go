@@ -50,8 +50,11 @@ func generate(seed uint64) *scenario {
 	for range 1 + g.IntN(3) {
 		g.nftTable()
 	}
-	if g.IntN(2) == 0 {
-		g.iptables([]string{"legacy", "nft"}[g.IntN(2)], g.IntN(3) == 0)
+	g.rare()
+	for _, kind := range []string{"legacy", "nft"} {
+		if g.one(3) {
+			g.iptables(kind, g.one(3))
+		}
 	}
 	if g.IntN(3) == 0 {
 		g.policyRoutes()
@@ -71,11 +74,15 @@ func (g *gen) port() int { return servicePorts[g.IntN(len(servicePorts))] }
 func (g *gen) listeners() {
 	for range 2 + g.IntN(5) {
 		g.s.listeners = append(g.s.listeners, socketSpec{g.pick("tcp", "tcp", "udp"),
-			g.pick("0.0.0.0", "::", "::", "10.1.0.1", "10.2.0.1", "fd01::1", "127.0.0.1", "10.1.0.10"), uint16(g.port()), false})
+			g.pick("0.0.0.0", "::", "::", "10.1.0.1", "10.2.0.1", "fd01::1", "127.0.0.1", "10.1.0.10"), uint16(g.port()), false, "", false})
+		last := &g.s.listeners[len(g.s.listeners)-1]
+		if last.v6only = last.addr == "::" && g.one(3); g.one(6) {
+			last.device = g.pick("c0", "c0", "c1", "a0")
+		}
 	}
 	for _, proto := range []string{"tcp", "udp"} {
 		if g.one(2) {
-			g.s.listeners = append(g.s.listeners, socketSpec{proto, g.pick("0.0.0.0", "::"), 3128, true})
+			g.s.listeners = append(g.s.listeners, socketSpec{proto, g.pick("0.0.0.0", "::"), 3128, true, "", false})
 		}
 	}
 }
@@ -169,6 +176,8 @@ func (g *gen) oneRule(chain, kind, hook string) {
 		if target := g.chainFor(kind); target != "" {
 			g.rule(chain, "%s %s %s", matches, g.pick("jump", "jump", "goto"), target)
 		}
+	case g.one(15) && kind == "filter":
+		g.vmapRule(chain)
 	case g.one(12):
 		g.rule(chain, "%s %s", matches, g.pick("return", "accept", "continue", "counter"))
 	case kind == "nat" && (hook == "prerouting" || hook == ""):
@@ -228,8 +237,11 @@ func (g *gen) matches(hook string) string {
 	if g.one(12) {
 		parts = append(parts, g.pick("tcp sport 20000-40000", "udp sport > 30000", "th sport < 25000"))
 	}
+	if g.one(6) {
+		parts = append(parts, g.moreMatches(hook)...)
+	}
 	if g.s.open && g.one(3) {
-		parts = append(parts, g.pick("limit rate 1000/second", "meta random < 1000000000", "numgen inc mod 2 0", "jhash ip saddr mod 2 1", "meta length > 60", "@ih,0,8 5"))
+		parts = append(parts, g.pick("ct count over 3", "socket transparent 1", "tcp option maxseg exists", "ip ttl < 5", "limit rate 1000/second", "meta random < 1000000000", "numgen inc mod 2 0", "jhash ip saddr mod 2 1", "meta length > 60", "@ih,0,8 5"))
 	}
 	return strings.Join(append(parts, g.protoPort()), " ")
 }
@@ -302,6 +314,10 @@ func (g *gen) natRule(chain, matches string) {
 		at = func(addr string, port int) string { return fmt.Sprintf("[%s]:%d", addr, port) }
 	}
 	to := g.pick(a, b)
+	if g.one(5) {
+		g.moreNat(chain, matches, in)
+		return
+	}
 	switch g.IntN(9) {
 	case 0, 1, 2:
 		g.rule(chain, "%s dnat%s to %s", matches, in, at(to, p))
@@ -331,11 +347,12 @@ func (g *gen) natRule(chain, matches string) {
 func (g *gen) preRule(chain, matches, hook string) {
 	switch g.IntN(7) {
 	case 0, 1:
-		g.rule(chain, "%s %s", matches, g.pick("meta mark set 0x2", "meta mark set 0x1", "meta mark set meta mark | 0x4", "meta mark set tcp dport map { 80 : 0x2, 443 : 0x7 }"))
+		g.rule(chain, "%s %s", matches, g.pick("meta mark set 0x2", "meta mark set 0x1", "meta mark set meta mark | 0x4", "meta mark set tcp dport map { 80 : 0x2, 443 : 0x7 }",
+			"meta mark set meta mark & 0xfffffffe", "meta mark set meta mark ^ 0x3"))
 	case 2:
 		g.rule(chain, "%s ct mark set 0x7", matches)
 	case 3:
-		g.rule(chain, "%s %s", matches, g.pick("ct mark set meta mark", "meta mark set ct mark"))
+		g.rule(chain, "%s %s", matches, g.pick("ct mark set meta mark", "meta mark set ct mark", "meta mark set ct mark & 0xf", "ct mark set ct mark | 0x1", "ct mark set meta mark & 0x2"))
 	case 4:
 		g.rule(chain, "%s %s", matches, g.pick("drop", "accept"))
 	case 5:
@@ -394,6 +411,15 @@ func (g *gen) iptables(kind string, v6 bool) {
 			g.xtFilter(key("filter"), chain)
 		}
 	}
+	if g.one(3) {
+		g.xtChains(key("nat"), "PREROUTING", g.xtNat)
+	}
+	if g.one(3) {
+		g.xtChains(key("mangle"), "PREROUTING -i c+", g.xtMark)
+	}
+	if g.one(5) {
+		g.s.tables[key("nat")] = append(g.s.tables[key("nat")], "-A OUTPUT "+g.xtPort()+" "+g.xtNat())
+	}
 }
 
 func (g *gen) xtFilter(key, chain string) {
@@ -443,6 +469,9 @@ func (g *gen) xtMatch(iface bool) string {
 			"-m conntrack --ctstate NEW", "-m conntrack --ctstate INVALID,UNTRACKED", "-m conntrack --ctorigdstport 80", "-m conntrack ! --ctstate DNAT",
 			"-m conntrack --ctstate DNAT", "-m pkttype --pkt-type unicast", "-m state --state NEW"))
 	}
+	if g.one(6) {
+		parts = append(parts, g.moreXT(iface))
+	}
 	if !g.v6 && g.one(5) {
 		g.s.ipsets = []string{"create clients hash:ip", "add clients 10.1.0.3", "add clients 10.4.0.2", "create ports bitmap:port range 0-9999", "add ports 80", "add ports 2000-2005",
 			"create pairs hash:net,port", "add pairs 10.1.0.0/24,tcp:443", "add pairs 10.9.0.0/24,udp:53", "add pairs 10.9.0.5,tcp:80", "create none hash:ip"}
@@ -463,6 +492,9 @@ func (g *gen) xtNat() string {
 		at = func(addr string, port int) string { return fmt.Sprintf("[%s]:%d", addr, port) }
 	}
 	to := g.pick(a, b)
+	if g.one(5) {
+		return g.moreXTNat()
+	}
 	switch g.IntN(7) {
 	case 0, 1, 2:
 		return "-j DNAT --to-destination " + at(to, p)
@@ -481,7 +513,8 @@ func (g *gen) xtNat() string {
 
 func (g *gen) xtMark() string {
 	choices := []string{"-j MARK --set-mark 0x2", "-j MARK --set-xmark 0x4/0x4", "-j CONNMARK --set-mark 0x7", "-j CONNMARK --save-mark",
-		"-j CONNMARK --restore-mark", "-j DROP", "-j TPROXY --on-port 3128 --tproxy-mark 0x1/0x1"}
+		"-j CONNMARK --restore-mark", "-j CONNMARK --restore-mark --nfmask 0xf --ctmask 0xf", "-j CONNMARK --save-mark --nfmask 0x3 --ctmask 0x3", "-j MARK --or-mark 0x1", "-j MARK --and-mark 0x2", "-j MARK --xor-mark 0x3",
+		"-j CONNMARK --set-xmark 0x7/0xf", "-j DROP", "-j TPROXY --on-port 3128 --tproxy-mark 0x1/0x1"}
 	return choices[g.IntN(len(choices))]
 }
 

@@ -185,10 +185,22 @@ type socketSpec struct {
 	proto, addr string
 	port        uint16
 	transparent bool
+	device      string // SO_BINDTODEVICE
+	v6only      bool
 }
 
 func (s socketSpec) String() string {
-	return fmt.Sprintf("%s %s transparent=%v", s.proto, net.JoinHostPort(s.addr, strconv.Itoa(int(s.port))), s.transparent)
+	text := fmt.Sprintf("%s %s", s.proto, net.JoinHostPort(s.addr, strconv.Itoa(int(s.port))))
+	if s.device != "" {
+		text += "%" + s.device
+	}
+	if s.v6only {
+		text += " IPv6 only"
+	}
+	if s.transparent {
+		text += " transparent"
+	}
+	return text
 }
 
 // listen opens the listeners; close ends them.
@@ -202,12 +214,17 @@ func (l *diffLab) listen(t testing.TB, specs []socketSpec) (closeAll func()) {
 					if s.transparent {
 						err = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_TRANSPARENT, 1)
 					}
+					if s.device != "" {
+						err = unix.BindToDevice(int(fd), s.device)
+					}
 				})
 				return err
 			}}
 			network := s.proto
 			if netip.MustParseAddr(s.addr).Is4() {
 				network += "4"
+			} else if s.v6only {
+				network += "6"
 			}
 			at := net.JoinHostPort(s.addr, strconv.Itoa(int(s.port)))
 			name := "local " + netip.AddrPortFrom(netip.MustParseAddr(s.addr), s.port).String()
