@@ -27,24 +27,30 @@ func (o Options) cutLines(name string) func(context.Context, *plan) []string {
 	}
 }
 
-// cutLine says how a plan would cut a line; "" where it would not. The surest
-// reason comes first.
+// cutLine says how a plan would cut a line; "" where it would not. The reason
+// that tells most comes first: what stops, who answers then, what is cut, and what may be.
 func (o Options) cutLine(ctx context.Context, p *plan, line *host.Line) string {
 	for _, s := range p.steps() {
 		if why := stops(&s, line); why != "" {
 			return line.Words + " " + why
 		}
-		if isFlowOf(&s, line) {
-			return fmt.Sprintf("%s would be cut: %s", line.Words, s.Object().Text)
-		}
 	}
 	if line.Proto == "" {
 		return ""
 	}
+	var lost, may []string
 	for _, space := range p.spaces() {
-		if why := o.lostIn(ctx, p, space, line); why != "" {
-			return line.Words + " " + why
+		rows, gone := p.endedIn(space.Label)
+		way := o.way(ctx, space, line, gone)
+		lost, may = append(lost, answeredElse(way)...), append(may, mayLose(line, rows, way)...)
+	}
+	for _, s := range p.steps() {
+		if isFlowOf(&s, line) {
+			lost = append(lost, "would be cut: "+s.Object().Text)
 		}
+	}
+	for _, why := range append(lost, may...) {
+		return line.Words + " " + why
 	}
 	return ""
 }
@@ -104,27 +110,24 @@ func isFlowOf(s *change.Step, line *host.Line) bool {
 		strings.HasSuffix(o.Text, fmt.Sprintf("(answered by %s)", line.Here))
 }
 
-// lostIn says how what a plan ends in one namespace takes a line away. The walk
-// of its packets decides where it is certain; else whatever may carry it counts:
-// a session is soon cut, and hard to get back.
-func (o Options) lostIn(ctx context.Context, p *plan, space Space, line *host.Line) string {
-	rows, gone := p.endedIn(space.Label)
-	way := o.way(ctx, space, line, gone)
-	if !way.Seen {
-		return ""
+// answeredElse says who answers a line after the change, where that is certain
+// and another than now.
+func answeredElse(way host.Way) []string {
+	if !way.Certain || way.Before == way.After {
+		return nil
 	}
-	if way.Certain && way.Before != way.After {
-		return fmt.Sprintf("is answered by %s now, and after the change by %s", way.Before, way.After)
-	}
+	return []string{fmt.Sprintf("is answered by %s now, and after the change by %s", way.Before, way.After)}
+}
+
+// mayLose names what may carry a line and would be ended, where the walk of its
+// packets is not certain: a session is soon cut, and hard to get back.
+func mayLose(line *host.Line, rows []*host.Redirect, way host.Way) (out []string) {
 	for _, r := range rows {
-		if way.Certain && isRule(r) {
-			continue // the walk went past it
-		}
-		if mayCarry(line, r, way) {
-			return fmt.Sprintf("may come through redirect %s, which would be ended", r.ID)
+		if way.Seen && !(way.Certain && isRule(r)) && mayCarry(line, r, way) {
+			out = append(out, fmt.Sprintf("may come through redirect %s, which would be ended", r.ID))
 		}
 	}
-	return ""
+	return out
 }
 
 // endedIn are the redirects that a plan ends in one namespace, and the objects
