@@ -19,9 +19,9 @@ import (
 // Describer describes processes and users, each once.
 type Describer struct {
 	labels map[netns.ID]string
-	// initialCgroups is true where the cgroup tree is seen from its root; else a
-	// path below system.slice may be anybody's.
-	initialCgroups bool
+	// wholeTree is true where the cgroup tree is seen from its root; else a path
+	// below system.slice may be anybody's.
+	wholeTree bool
 
 	mu    sync.Mutex
 	users map[uint32]string
@@ -30,17 +30,7 @@ type Describer struct {
 // NewDescriber makes a Describer. labels are the network namespaces that have
 // a name in the report.
 func NewDescriber(labels map[netns.ID]string) *Describer {
-	return &Describer{labels: labels, initialCgroups: seesWholeCgroupTree(), users: map[uint32]string{}}
-}
-
-// initialCgroup is the inode number of the initial cgroup namespace
-// (include/linux/proc_ns.h, PROC_CGROUP_INIT_INO).
-const initialCgroup = 0xEFFFFFFB
-
-// seesWholeCgroupTree is false where it cannot be found out.
-func seesWholeCgroupTree() bool {
-	var st unix.Stat_t
-	return unix.Stat("/proc/thread-self/ns/cgroup", &st) == nil && st.Ino == initialCgroup
+	return &Describer{labels: labels, wholeTree: seesWholeCgroupTree(), users: map[uint32]string{}}
 }
 
 // procIsProc keeps gopsutil from believing HOST_PROC of the environment.
@@ -68,7 +58,7 @@ func (d *Describer) Describe(ctx context.Context, pid int) (host.Process, error)
 	}
 	if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid)); err == nil {
 		m := parseCgroup(string(text))
-		out.Unit, out.Container, out.SystemUnit = m.unit, m.container, m.system && d.initialCgroups
+		out.Unit, out.Container, out.SystemUnit = m.unit, m.container, m.system && d.wholeTree
 	}
 	out.HostExe = out.HostExe && (out.SystemUnit || ownUsers(pid))
 	if uids, err := ps.UidsWithContext(ctx); err == nil && len(uids) > 1 {
