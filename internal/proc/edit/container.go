@@ -20,15 +20,15 @@ const containerTime = time.Minute
 var containerID = regexp.MustCompile(`(docker|libpod)[-/]([0-9a-f]{64})\b`)
 
 // container fills an object with the container that a process runs in.
-func (e Editor) container(o *change.Object, pid int) error {
+func (e Editor) container(ctx context.Context, o *change.Object, pid int) error {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 	if err != nil {
 		return fmt.Errorf("process %d has ended: %w", pid, change.ErrStale)
 	}
-	return e.containerOf(o, string(text))
+	return e.containerOf(ctx, o, string(text))
 }
 
-func (e Editor) containerOf(o *change.Object, cgroup string) error {
+func (e Editor) containerOf(ctx context.Context, o *change.Object, cgroup string) error {
 	found := containerID.FindAllStringSubmatch(cgroup, -1)
 	if len(found) == 0 {
 		return refuse("it runs in a container that neither docker nor podman made: stop it there")
@@ -40,6 +40,13 @@ func (e Editor) containerOf(o *change.Object, cgroup string) error {
 	}
 	o.Kind, o.Text, o.Fingerprint = kindContainer, runtime+" container "+m[2][:12], "container "+m[2]
 	o.Names = map[string]string{"runtime": runtime, "container": m[2]}
+	removed, err := run(ctx, containerTime, e.engine(runtime), "inspect", "--type", "container", "--format", "{{.HostConfig.AutoRemove}}", m[2])
+	if err != nil {
+		return refuse("asking %s for container %s: %v", runtime, m[2][:12], err)
+	}
+	if strings.TrimSpace(removed) != "false" {
+		o.Names[noWayBack] = "the container was run with --rm and is removed when it stops: it cannot be started again"
+	}
 	return nil
 }
 

@@ -27,6 +27,9 @@ const (
 	kindProcess   = "process"
 )
 
+// noWayBack is the name in an object of why it cannot be started again.
+const noWayBack = "no way back"
+
 // Editor is the change.Editor of processes. The fields are the paths of the
 // programs that it asks; "" is one that is not there.
 type Editor struct {
@@ -72,7 +75,7 @@ func (e Editor) Steps(ctx context.Context, refs []host.Ref, ids []string) ([]cha
 			continue
 		}
 		done[o.Fingerprint] = len(steps)
-		steps = append(steps, change.Step{IDs: []string{ids[i]}, Action: change.Stop, Before: o, Reversible: o.Kind != kindProcess})
+		steps = append(steps, change.Step{IDs: []string{ids[i]}, Action: change.Stop, Before: o, Reversible: o.Names[noWayBack] == ""})
 	}
 	return steps, refused, nil
 }
@@ -108,7 +111,7 @@ func (e Editor) object(ctx context.Context, ref host.Ref) (*change.Object, error
 	case p.SystemUnit && strings.HasSuffix(p.Unit, ".service") && e.Systemctl != "" && e.isOfUnit(ctx, life, p.Unit, own):
 		return o, e.unit(ctx, o, p.Unit)
 	case p.Container != "":
-		return o, e.container(o, life.PID)
+		return o, e.container(ctx, o, life.PID)
 	}
 	return o, processes(ctx, o, ref.Text, life, own)
 }
@@ -124,7 +127,8 @@ func processes(ctx context.Context, o *change.Object, text string, first proc.Li
 		prints = append(prints, l.Fingerprint())
 	}
 	o.Kind, o.Text, o.Fingerprint = kindProcess, groupText(text, group), strings.Join(prints, "\n")
-	o.Names = map[string]string{"processes": o.Fingerprint}
+	o.Names = map[string]string{"processes": o.Fingerprint,
+		noWayBack: "a process is never started again from its old command line: --irreversible ends it"}
 	return nil
 }
 
@@ -132,8 +136,8 @@ func processes(ctx context.Context, o *change.Object, text string, first proc.Li
 func (Editor) Check(_ context.Context, steps []change.Step) (map[int]string, error) {
 	failed := map[int]string{}
 	for i, s := range steps {
-		if s.Object().Kind == kindProcess {
-			failed[i] = "a process is never started again from its old command line: --irreversible ends it"
+		if why := s.Object().Names[noWayBack]; why != "" {
+			failed[i] = why
 		}
 	}
 	return failed, nil

@@ -237,21 +237,38 @@ func logged(t *testing.T, log string) string {
 }
 
 const fakeSystemd = `case "$*" in
-"show -p TriggeredBy --value -- web.service") echo "web.socket web.timer sleeping.path" ;;
-"show -p Triggers --value -- web.socket") echo "web.service" ;;
-"show -p ActiveState --value -- sleeping.path") echo inactive ;;
+"show -p LoadState,"*" web.service") echo "LoadState=loaded
+TriggeredBy=web.socket web.timer sleeping.path
+RequiredBy=shop.service" ;;
+"show -p LoadState,"*" web.socket") echo "LoadState=loaded
+Triggers=web.service
+RequiredBy=" ;;
+"show -p LoadState,"*" web.timer") echo "LoadState=loaded
+Triggers=other.service" ;;
+"show -p LoadState,"*" shop.service") echo "LoadState=loaded
+BoundBy=asleep.target" ;;
+"show -p LoadState,"*" passing.service") echo "LoadState=loaded
+Transient=yes" ;;
+"show -p LoadState,"*" deleted.service") echo "LoadState=not-found" ;;
+"show -p LoadState,"*" wanted.service") echo "LoadState=loaded
+RequiredBy=multi-user.target" ;;
+"show -p ActiveState --value -- sleeping.path"|"show -p ActiveState --value -- asleep.target") echo inactive ;;
 "show -p ActiveState --value"*) echo active ;;
 "show -p MainPID --value -- web.service") echo 0 ;;
 "show -p MainPID --value -- cron.service") echo MAIN ;;
 "show"*) echo "no such unit" >&2; exit 1 ;;
 esac`
 
-func TestUnitsStopWithWhatStartsThem(t *testing.T) {
+// A unit stops with what would start it again and with what needs it, and all
+// of them are started again.
+func TestUnitsStopWithWhatBelongsToThem(t *testing.T) {
 	program, log := fakeProgram(t, fakeSystemd)
 	e := Editor{Systemctl: program}
-	for unit, want := range map[string]string{"web.service": "web.service web.socket web.timer", "web.socket": "web.socket web.service"} {
+	for unit, want := range map[string]string{
+		"web.service": "web.service shop.service web.socket web.timer", "web.socket": "web.socket shop.service web.service web.timer",
+	} {
 		o := &change.Object{}
-		if err := e.unit(context.Background(), o, unit); err != nil || o.Names["units"] != want || o.Kind != kindUnit {
+		if err := e.unit(context.Background(), o, unit); err != nil || o.Names["units"] != want || o.Kind != kindUnit || o.Names[noWayBack] != "" {
 			t.Fatalf("%s: %+v, %v", unit, o, err)
 		}
 		if err := os.Truncate(log, 0); err != nil {
@@ -263,11 +280,11 @@ func TestUnitsStopWithWhatStartsThem(t *testing.T) {
 				t.Errorf("%s: %v %v", s.Action, out, err)
 			}
 		}
-		if got := logged(t, log); got != "stop -- "+want+"\nstart -- "+want {
+		if got := logged(t, log); got != "stop -- "+want+"\nreset-failed -- "+want+"\nstart -- "+want {
 			t.Errorf("%s: systemctl was called with\n%s", unit, got)
 		}
 	}
-	for _, unit := range []string{"gone.service", "--force.service", "a b.service", "x.mount", "../x.service", "*.service"} {
+	for _, unit := range []string{"gone.service", "wanted.service", "--force.service", "a b.service", "x.mount", "../x.service", "*.service"} {
 		var no refusal
 		if err := e.unit(context.Background(), &change.Object{}, unit); !errors.As(err, &no) {
 			t.Errorf("%s: %v, want a refusal", unit, err)
@@ -278,12 +295,36 @@ func TestUnitsStopWithWhatStartsThem(t *testing.T) {
 	}
 }
 
+// What vanishes when it stops has no way back, and says so before it stops.
+func TestWhatVanishesHasNoWayBack(t *testing.T) {
+	program, _ := fakeProgram(t, fakeSystemd)
+	e := Editor{Systemctl: program}
+	for unit, want := range map[string]string{"passing.service": "vanishes when it stops", "deleted.service": "cannot be loaded (not-found)"} {
+		o := &change.Object{}
+		if err := e.unit(context.Background(), o, unit); err != nil || !strings.Contains(o.Names[noWayBack], want) {
+			t.Errorf("%s: %+v, %v", unit, o, err)
+		}
+		failed, err := e.Check(context.Background(), []change.Step{{Action: change.Stop, Before: o}})
+		if err != nil || len(failed) != 1 {
+			t.Errorf("%s: nothing says that there is no way back: %v %v", unit, failed, err)
+		}
+	}
+	id := strings.Repeat("0123456789abcdef", 4)
+	for said, want := range map[string]bool{"true": true, "false": false, "": true} {
+		program, _ := fakeProgram(t, "echo "+said)
+		o := &change.Object{}
+		if err := (Editor{Podman: program}).containerOf(context.Background(), o, "0::/libpod_parent/libpod-"+id+"\n"); err != nil || (o.Names[noWayBack] != "") != want {
+			t.Errorf("removed when it stops %q: %+v, %v", said, o, err)
+		}
+	}
+}
+
 func TestASocketOfSystemdIsItsUnit(t *testing.T) {
 	program, _ := fakeProgram(t, fakeSystemd)
 	ref := refTo(t, os.Getppid())
 	ref.Chain = "web.socket"
 	steps, refused, err := Editor{Systemctl: program}.Steps(context.Background(), []host.Ref{ref}, []string{"a"})
-	if err != nil || len(refused) != 0 || len(steps) != 1 || !steps[0].Reversible || steps[0].Before.Text != "web.socket with web.service" {
+	if err != nil || len(refused) != 0 || len(steps) != 1 || !steps[0].Reversible || steps[0].Before.Text != "web.socket with shop.service with web.service with web.timer" {
 		t.Errorf("%+v %v %v", steps, refused, err)
 	}
 }
@@ -331,11 +372,11 @@ func cronNamed(t *testing.T) string {
 }
 
 func TestContainers(t *testing.T) {
-	program, log := fakeProgram(t, "")
+	program, log := fakeProgram(t, "test $1 != inspect || echo false")
 	id := strings.Repeat("0123456789abcdef", 4)
 	e := Editor{Docker: program}
 	o := &change.Object{}
-	if err := e.containerOf(o, "0::/system.slice/docker-"+id+".scope\n"); err != nil || o.Kind != kindContainer || o.Names["container"] != id {
+	if err := e.containerOf(context.Background(), o, "0::/system.slice/docker-"+id+".scope\n"); err != nil || o.Kind != kindContainer || o.Names["container"] != id {
 		t.Fatalf("%+v %v", o, err)
 	}
 	step := change.Step{Action: change.Stop, Before: o, Reversible: true}
@@ -344,12 +385,12 @@ func TestContainers(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if got := logged(t, log); got != "stop "+id+"\nstart "+id {
+	if got := logged(t, log); !strings.HasSuffix(got, "\nstop "+id+"\nstart "+id) {
 		t.Errorf("docker was called with\n%s", got)
 	}
 	for name, cgroup := range map[string]string{"podman is missing": "0::/machine.slice/libpod-" + id + ".scope", "another engine": "0::/kubepods/cri-containerd-" + id + ".scope", "none": "0::/"} {
 		var no refusal
-		if err := e.containerOf(&change.Object{}, cgroup); !errors.As(err, &no) {
+		if err := e.containerOf(context.Background(), &change.Object{}, cgroup); !errors.As(err, &no) {
 			t.Errorf("%s: %v, want a refusal", name, err)
 		}
 	}

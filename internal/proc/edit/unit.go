@@ -22,34 +22,21 @@ const (
 	askTime  = 10 * time.Second
 )
 
-// unit fills an object with a unit and the active ones that would start it
-// again: sockets, paths and timers (TriggeredBy, org.freedesktop.systemd1(5)); of a
-// socket, with the service that holds it once somebody came.
+// unit fills an object with a unit and all that stops with it or would start it
+// again, so that the way back starts just these.
 func (e Editor) unit(ctx context.Context, o *change.Object, unit string) error {
 	if !isUnit(unit) || e.Systemctl == "" {
 		return refuse("%q cannot be stopped here: systemctl is not installed, or it is no unit", unit)
 	}
-	property := "TriggeredBy"
-	if strings.HasSuffix(unit, ".socket") {
-		property = "Triggers"
-	}
-	more, err := e.ask(ctx, unit, property)
+	units, final, err := e.together(ctx, unit)
 	if err != nil {
-		return refuse("asking systemd what starts %s: %v", unit, err)
+		return err
 	}
-	units := []string{unit}
-	for _, name := range strings.Fields(more) {
-		state, err := e.ask(ctx, name, "ActiveState")
-		if err != nil {
-			return refuse("asking systemd for %s: %v", name, err)
-		}
-		if isUnit(name) && (state == "active" || state == "activating") && !slices.Contains(units, name) {
-			units = append(units, name)
-		}
-	}
-	slices.Sort(units[1:])
 	o.Kind, o.Text, o.Fingerprint = kindUnit, strings.Join(units, " with "), "unit "+strings.Join(units, " ")
 	o.Names = map[string]string{"units": strings.Join(units, " ")}
+	if final != "" {
+		o.Names[noWayBack] = final
+	}
 	return nil
 }
 
@@ -108,6 +95,11 @@ func (e Editor) runUnits(ctx context.Context, action string, units []string) err
 	}
 	if len(units) == 0 || slices.ContainsFunc(units, func(u string) bool { return !isUnit(u) }) {
 		return fmt.Errorf("%q are no units that natwarden stops or starts", units)
+	}
+	if action == change.Start {
+		// Else a unit that was started often of late (StartLimitBurst) is refused
+		// now. What has not failed is an error here, and none.
+		_, _ = run(ctx, askTime, e.Systemctl, append([]string{"reset-failed", "--"}, units...)...)
 	}
 	_, err := run(ctx, unitTime, e.Systemctl, append([]string{action, "--"}, units...)...)
 	return err
