@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
+	"github.com/natwarden/natwarden/internal/change"
 	"github.com/natwarden/natwarden/internal/host"
 )
 
@@ -28,7 +30,7 @@ func (r *run) verify(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("verifying: %w", err)
 		}
-		wrong = append(wrong, vanished(r.listening[s.Label], now)...)
+		wrong = append(wrong, vanished(r.listening[s.Label], now, r.planned.stops())...)
 	}
 	if len(wrong) > 0 {
 		return fmt.Errorf("verifying: the host is not as planned: %s", strings.Join(wrong[:min(len(wrong), 8)], "; "))
@@ -37,19 +39,27 @@ func (r *run) verify(ctx context.Context) error {
 }
 
 // vanished names the listeners that are gone though their process runs on. A
-// process that ended by itself is none of our doing.
-func vanished(before, now []host.Listener) []string {
+// process that ended by itself is none of our doing. What process 1 holds for a
+// unit (systemd.socket(5)) goes with the unit where the plan stops one.
+func vanished(before, now []host.Listener, stops bool) []string {
 	have := map[string]bool{}
 	for _, l := range now {
 		have[endpoint(l)] = true
 	}
 	var out []string
 	for _, l := range before {
-		if !have[endpoint(l)] && !transient(l) && anyRuns(l.Processes) {
+		if !have[endpoint(l)] && !transient(l) && anyRuns(l.Processes, stops) {
 			out = append(out, "nobody listens on "+endpoint(l)+" any more")
 		}
 	}
 	return out
+}
+
+// stops says whether the plan stops a unit, a container or a process.
+func (p *plan) stops() bool {
+	return slices.ContainsFunc(p.groups, func(g *group) bool {
+		return slices.ContainsFunc(g.steps, func(s change.Step) bool { return s.Action == change.Stop })
+	})
 }
 
 func endpoint(l host.Listener) string {
@@ -64,9 +74,9 @@ func transient(l host.Listener) bool {
 
 // anyRuns says whether one of the processes runs; without any known it is taken
 // to be so.
-func anyRuns(processes []host.Process) bool {
+func anyRuns(processes []host.Process, butFirst bool) bool {
 	for _, p := range processes {
-		if runs(p.PID) {
+		if runs(p.PID) && !(butFirst && p.PID == 1) {
 			return true
 		}
 	}
