@@ -94,11 +94,7 @@ func (b *back) open(id string) (there bool, err error) {
 	if !there || err != nil {
 		return false, err
 	}
-	if id == "" {
-		b.change, err = b.store.Newest()
-	} else {
-		b.change, err = b.store.Load(id)
-	}
+	b.change, err = b.load(id)
 	if errors.Is(err, rollback.ErrUnknownID) && id == "" {
 		return false, nil
 	}

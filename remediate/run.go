@@ -222,6 +222,9 @@ func (r *run) logged(p rollback.Plan) error {
 
 // change carries out the plan and verifies it.
 func (r *run) change(ctx context.Context) error {
+	if err := r.remember(); err != nil {
+		return err
+	}
 	if err := r.guard(); err != nil {
 		return err
 	}

@@ -34,8 +34,11 @@ func checkName(name string) error {
 	return nil
 }
 
-// sub opens a folder inside.
+// sub opens a folder inside. A folder that is not there (nil) holds nothing.
 func (d *dir) sub(name string) (*dir, error) {
+	if d == nil {
+		return nil, &fs.PathError{Op: "opening", Path: name, Err: fs.ErrNotExist}
+	}
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
@@ -161,8 +164,11 @@ func (d *dir) sync() error {
 }
 
 // names lists the folder in order. It opens the folder anew: a descriptor
-// remembers how far it was read.
+// remembers how far it was read. A folder that is not there (nil) has none.
 func (d *dir) names() ([]string, error) {
+	if d == nil {
+		return nil, nil
+	}
 	fd, err := unix.Openat(d.fd(), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "listing", Path: d.path, Err: err}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +19,10 @@ const lockName = "lock"
 // BusyError says who holds the lock of the state directory. Its exit code is 75.
 type BusyError struct {
 	PID   int
-	Name  string    // of the process, as /proc knows it now; "" where it cannot be read
+	UID   int
+	User  string    // of UID; "" where it has no name
+	Verb  string    // what it does: remediate, rollback, …; "" where it is not known
+	Name  string    // of the process, as /proc knows it now
 	Since time.Time // zero where the holder has not written it yet
 }
 
@@ -26,8 +31,16 @@ func (e *BusyError) Error() string {
 	if e.PID == 0 {
 		return "another natwarden holds the lock; try again when it is done"
 	}
-	return fmt.Sprintf("process %d (%s) holds the lock since %s; try again when it is done",
-		e.PID, printable(e.Name), e.Since.UTC().Format(time.RFC3339))
+	who := fmt.Sprintf("uid %d", e.UID)
+	if e.User != "" {
+		who = fmt.Sprintf("%s (uid %d)", printable(e.User), e.UID)
+	}
+	what := printable(e.Name)
+	if e.Verb != "" {
+		what += ", natwarden " + printable(e.Verb)
+	}
+	return fmt.Sprintf("%s holds the lock since %s: process %d (%s); try again when it is done",
+		who, e.Since.UTC().Format(time.RFC3339), e.PID, what)
 }
 
 // Lock is the right to change: one holder at a time. The kernel takes it back
@@ -36,6 +49,8 @@ type Lock struct{ file *os.File }
 
 type lockHolder struct {
 	PID   int       `json:"pid"`
+	UID   int       `json:"uid"`
+	Verb  string    `json:"verb"`
 	Since time.Time `json:"since"`
 }
 
@@ -65,7 +80,7 @@ func (l *Lock) Release() error {
 }
 
 func writeHolder(f *os.File, now time.Time) error {
-	data, err := json.Marshal(lockHolder{os.Getpid(), now.UTC().Truncate(time.Second)})
+	data, err := json.Marshal(lockHolder{os.Getpid(), os.Getuid(), verb(os.Args), now.UTC().Truncate(time.Second)})
 	if err != nil {
 		return err
 	}
@@ -79,14 +94,29 @@ func writeHolder(f *os.File, now time.Time) error {
 	return nil
 }
 
+// verb is the first word of a command line that names something which takes
+// the lock.
+func verb(args []string) string {
+	for _, a := range args[min(1, len(args)):] {
+		if slices.Contains([]string{"remediate", "rollback", "confirm", "recover", "snapshot", "watchdog"}, a) {
+			return a
+		}
+	}
+	return ""
+}
+
 func busy(f *os.File) error {
 	var h lockHolder
-	buf := make([]byte, 256)
+	buf := make([]byte, 512)
 	n, _ := f.ReadAt(buf, 0)
 	if json.Unmarshal(buf[:n], &h) != nil || h.PID <= 0 {
 		return &BusyError{}
 	}
-	return &BusyError{PID: h.PID, Name: processName(h.PID), Since: h.Since}
+	e := &BusyError{PID: h.PID, UID: h.UID, Verb: h.Verb, Name: processName(h.PID), Since: h.Since}
+	if u, err := user.LookupId(strconv.Itoa(h.UID)); err == nil {
+		e.User = u.Username
+	}
+	return e
 }
 
 func processName(pid int) string {

@@ -30,13 +30,15 @@ const (
 //
 //	lock                     one writer at a time
 //	snapshots/ID/            manifest.json and the files it lists
-//	changes/CHANGE/          plan.json and journal
+//	changes/CHANGE/          plan.json and journal: all that a rollback needs
+//	last-plan.json           what the last change took away, in words
+//	actions.log              who did what
 //
 // Whoever can write it can decide what a rollback puts into the kernel. So it
 // is refused when others than root and the caller can write it or a folder
 // above it, or when a symlink leads to it.
 type Store struct {
-	root, snapshots, changes *dir
+	root, snapshots, changes *dir // the last two nil where they are missing and were not made
 }
 
 // Create opens the state directory and makes it, mode 0700, where it is missing.
@@ -84,7 +86,11 @@ func openStore(path string, next step) (*Store, error) {
 		name string
 		d    **dir
 	}{{changesDir, &s.changes}, {snapshotsDir, &s.snapshots}} {
-		if *inside.d, err = next(root, inside.name); err == nil {
+		*inside.d, err = next(root, inside.name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // lost: what the other one holds is still good
+		}
+		if err == nil {
 			err = (*inside.d).checkOwn()
 		}
 		if err != nil {

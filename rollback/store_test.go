@@ -1,11 +1,15 @@
 package rollback
 
 import (
+	"bufio"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -162,6 +166,60 @@ func TestLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	if l, err = s.Lock(noon); err != nil {
+		t.Fatal(err)
+	}
+	l.Release()
+}
+
+func TestTheLockSaysWhoAndWhat(t *testing.T) {
+	e := &BusyError{PID: 7, UID: 0, User: "root", Verb: "remediate", Name: "natwarden\n", Since: noon}
+	if got := e.Error(); got != `root (uid 0) holds the lock since 2026-11-23T12:00:00Z: process 7 (natwarden\n, natwarden remediate); try again when it is done` {
+		t.Error(got)
+	}
+	for want, args := range map[string][]string{
+		"remediate": {"natwarden", "--state-dir", "x", "remediate", "--only", "rollback"}, "": {"natwarden", "audit"}, "rollback": {"n", "rollback"},
+	} {
+		if got := verb(args); got != want {
+			t.Errorf("%q: %q", args, got)
+		}
+	}
+	if verb(nil) != "" {
+		t.Error("a verb of nothing")
+	}
+}
+
+// Whoever is killed with -9 leaves a lock that blocks nobody.
+func TestTheLockOfTheDead(t *testing.T) {
+	if dir := os.Getenv("NATWARDEN_TEST_LOCK"); dir != "" {
+		if _, err := create(t, dir).Lock(noon); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println("held")
+		time.Sleep(time.Minute)
+	}
+	s := newStore(t)
+	cmd := exec.Command(os.Args[0], "-test.run=^TestTheLockOfTheDead$")
+	cmd.Env = append(os.Environ(), "NATWARDEN_TEST_LOCK="+s.Path())
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	var busy *BusyError
+	if _, err := s.Lock(noon); !errors.As(err, &busy) || busy.PID != cmd.Process.Pid || busy.UID != os.Getuid() {
+		t.Errorf("%v (%+v)", err, busy)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // killed
+	l, err := s.Lock(noon)
+	if err != nil {
 		t.Fatal(err)
 	}
 	l.Release()
