@@ -35,6 +35,12 @@ func TestShrunkCases(t *testing.T) {
 	}{
 		{name: "a translation of IPv4 in a table of both does not track IPv6", to: "[fd01::1]:81", listeners: proxy, want: "nobody refused",
 			nft: []string{"add table inet t", "add chain inet t c { type nat hook prerouting priority 0; }", "add rule inet t c tcp dport 80 dnat ip to 10.3.0.2", "add rule inet t c tcp dport 81 drop"}},
+		{name: "a translation begins at the tuple of the connection, not at what was rewritten since", to: "10.1.0.1:82", want: "forwarded 10.2.0.2:9000",
+			nft: append(pre("nat", "-100", "tcp dport 9001 dnat to 10.2.0.2:9000-9003"), "add chain ip t w { type filter hook prerouting priority -190; }", `add rule ip t w iifname "c0" tcp dport 82 tcp dport set 9001`)},
+		{name: "and one that changes nothing leaves what was rewritten", to: "10.2.0.2:82", want: "forwarded 10.2.0.2:9001",
+			nft: append(pre("nat", "-100", "tcp dport 9001 dnat to 10.2.0.2"), "add chain ip t w { type filter hook prerouting priority -190; }", `add rule ip t w iifname "c0" tcp dport 82 tcp dport set 9001`)},
+		{name: "without a connection no match about one holds", to: "[fd01::10]:81", want: "nobody refused",
+			tables: map[string][]string{"legacy 6 mangle": {"-A PREROUTING -i c+ -p tcp -m tcp --dport 81 -m conntrack --ctproto 6 -j DROP"}, "legacy 6 raw": {"-A PREROUTING -i c+ -p tcp -j CT --notrack"}}},
 		{name: "no reset in the name of a foreign address", nft: pre("filter", "-150", `iifname "c0" meta mark set 1`), routes: local, to: "10.9.0.5:81", want: "nobody dropped"},
 		{name: "no answer either, unless transparent", nft: pre("filter", "-150", `iifname "c0" meta mark set 1`), routes: local, to: "10.9.0.5:80", listeners: proxy, want: "nobody dropped"},
 		{name: "a transparent socket answers", nft: pre("filter", "-150", `iifname "c0" meta mark set 1`), routes: local, to: "10.9.0.5:3128", listeners: proxy, want: "local 0.0.0.0:3128"},

@@ -2,6 +2,7 @@ package path_test
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -23,6 +24,7 @@ func (g *gen) rare() {
 // stateless rewrites headers without connection tracking, as nft's notrack and
 // "ip daddr set" do together.
 func (g *gen) stateless() {
+	g.s.stateless = true
 	g.family = g.pick("ip", "ip", "inet", "ip6")
 	g.table = fmt.Sprintf("w%d", len(g.s.nft))
 	g.add("add table %s %s", g.family, g.table)
@@ -106,7 +108,7 @@ func (g *gen) output() {
 
 // moreMatches are matches that rule sets have now and then.
 func (g *gen) moreMatches(hook string) []string {
-	list := []string{`iifname . tcp dport { "c0" . 80, "c1" . 443, "c0" . 2000 }`, "tcp dport & 0xfff0 != 0x50", "meta protocol ip", "meta nfproto ipv4",
+	list := []string{`iifname . tcp dport { "c0" . 80, "c1" . 443, "c0" . 2000 }`, "tcp dport & 0xfff0 != 0x50", "meta protocol ip", "ct original protocol tcp", "ct protocol tcp", "meta nfproto ipv4",
 		"fib saddr type unicast", "fib daddr type { local, unicast }", "meta mark & 0x3 != 0", "ct mark & 0xf == 7", "th dport { 80, 443, 2000-2005 }",
 		"meta l4proto . th dport { tcp . 80, udp . 53, tcp . 2000-2010 }", "ct state vmap { new : continue, established : accept }", "meta mark vmap { 0x1 : continue, 0x2 : accept }"}
 	if g.s.open {
@@ -245,4 +247,21 @@ func (g *gen) xtChains(key, from string, target func() string) {
 	}
 	lines = append(lines, "-A "+from+" "+g.xtMatch(true)+" "+g.pick("-j ", "-j ", "-g ")+name)
 	g.s.tables[key] = append(lines, g.s.tables[key]...)
+}
+
+// ownProbes draws packets that the host itself sends.
+func (g *gen) ownProbes(n int, sport *uint16, number *uint32) []*probe {
+	out := g.probes(n, sport, number)
+	for _, p := range out {
+		from, to := g.pick("10.1.0.1", "10.2.0.1", "10.3.0.1"), g.pick("10.2.0.2", "10.3.0.2", "10.1.0.1", "10.1.0.10", "10.2.0.1", "10.9.0.5", "127.0.0.1")
+		if g.one(3) {
+			from, to = g.pick("fd01::1", "fd02::1"), g.pick("fd02::2", "fd03::2", "fd01::1", "fd01::10", "fd09::5", "::1")
+		}
+		if to == "127.0.0.1" || to == "::1" {
+			from = to
+		}
+		p.From, p.To = netip.MustParseAddr(from), netip.MustParseAddr(to)
+		p.In, p.dev, p.Own = "", "", true
+	}
+	return out
 }

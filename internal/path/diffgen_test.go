@@ -15,6 +15,7 @@ import (
 type scenario struct {
 	seed      uint64
 	open      bool // it holds matches that cannot be decided
+	stateless bool // it rewrites headers without tracking connections
 	nft       []string
 	tables    map[string][]string // "legacy 4 nat" → lines of -restore
 	routes    []string
@@ -153,6 +154,9 @@ func (g *gen) trust(chain, kind, hook, priority string) {
 	g.rule(chain, `iifname { "a0", "b0" } accept`)
 	if g.family != "ip" {
 		g.rule(chain, "meta l4proto ipv6-icmp accept")
+	}
+	if hook == "prerouting" || hook == "input" { // answers of the host to itself
+		g.rule(chain, `iifname "lo" tcp flags & (syn | ack) != syn accept`)
 	}
 	if priority != "-300" {
 		g.rule(chain, "ct state established,related accept")

@@ -54,10 +54,11 @@ func newDiffLab(t testing.TB) *diffLab {
 	l.cables(t)
 	for name, s := range map[string]labtest.Space{"A": l.a, "B": l.b} {
 		s.MustRun(t, `table inet everything { chain pre { type nat hook prerouting priority -100; iifname "e0" meta l4proto { tcp, udp } redirect to :7; }; }`, "nft", "-f", "-")
-		l.sniff(t, s, func(b []byte) { l.arrived(b, name) })
+		l.sniff(t, s, 0, func(b []byte) { l.arrived(b, name) })
 		l.backend(t, s)
 	}
-	l.sniff(t, l.client, l.returned)
+	l.sniff(t, l.client, 0, l.returned)
+	l.sniff(t, l.host, loopback, l.returned)
 	return l
 }
 
@@ -303,6 +304,9 @@ func (l *diffLab) world(t testing.TB) (w path.World, closeIt func(), err error) 
 	return w, closeIt, err
 }
 
+// loopback is the index of lo in every namespace.
+const loopback = 1
+
 // probe is one packet from the client, and who answered.
 type probe struct {
 	path.Packet
@@ -314,10 +318,9 @@ type probe struct {
 }
 
 // send sends all probes at once and waits for answers, at most for patience.
-func (l *diffLab) send(t testing.TB, probes []*probe, patience time.Duration) {
-	from := l.client
-	if probes[0].Own {
-		from = l.host
+func (l *diffLab) send(t testing.TB, from labtest.Space, probes []*probe, patience time.Duration) {
+	if len(probes) == 0 {
+		return
 	}
 	from.MustDo(t, func(ctx context.Context) error {
 		l.forget(probes)
@@ -372,13 +375,27 @@ func (p *probe) start() {
 		return
 	}
 	if err := unix.Connect(fd, sockaddr(p.To, p.Port)); err != nil && err != unix.EINPROGRESS {
-		p.got = "error " + err.Error()
+		p.unsent(err)
 		return
 	}
 	if p.Proto == host.UDP {
 		if _, err := unix.Write(fd, binary.BigEndian.AppendUint32(nil, p.number)); err != nil {
-			p.got = "error " + err.Error()
+			p.unsent(err)
 		}
+	}
+}
+
+// unsent reads what the kernel says where it does not send a packet.
+func (p *probe) unsent(err error) {
+	switch err {
+	case unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EACCES, unix.EINVAL:
+		p.got = "unreachable"
+	case unix.EPERM: // a rule dropped it
+		p.got = "silence"
+	case unix.ECONNREFUSED:
+		p.got = "refused"
+	default:
+		p.got = "error " + err.Error()
 	}
 }
 

@@ -20,14 +20,16 @@ type arrival struct {
 
 func (p *probe) arrival() arrival { return arrival{uint8(p.Proto), p.SPort} }
 
-// sniff looks at all packets that arrive in a namespace.
-func (l *diffLab) sniff(t testing.TB, s labtest.Space, look func([]byte)) {
+// sniff looks at all packets that arrive in a namespace, or by one interface.
+func (l *diffLab) sniff(t testing.TB, s labtest.Space, index int, look func([]byte)) {
 	fd := -1
 	s.MustDo(t, func(context.Context) error {
 		var err error
 		all := uint16(unix.ETH_P_ALL)<<8 | uint16(unix.ETH_P_ALL)>>8
-		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(all))
-		return err
+		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(all)); err != nil {
+			return err
+		}
+		return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: index})
 	})
 	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 50000})
 	stop, stopped := make(chan struct{}), make(chan struct{})

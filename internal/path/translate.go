@@ -154,26 +154,34 @@ func (r *run) fromElsewhere(s state, e *host.Effect) state {
 	return s
 }
 
-// translate is DNAT, REDIRECT or NETMAP of a flow's first packet.
+// translate is DNAT, REDIRECT or NETMAP of a flow's first packet. It begins at the
+// tuple of the connection, not at what was rewritten of the packet since then
+// (nf_nat_setup_info).
 func (r *run) translate(rule *host.Rule, e *host.Effect, s state) []result {
 	if s.flow != newFlow || s.toDone {
 		return []result{{state: s}}
 	}
-	return r.aimed(rule, e, s, func(s *state) {
-		s.toDone = true
-		s.changed = s.changed || !r.same(&s.tuple, &s.orig)
+	before := s.tuple
+	return r.aimed(rule, e, s, s.orig, func(s *state) {
+		if s.toDone = true; !r.same(&s.tuple, &s.orig) {
+			s.changed = true
+			return
+		}
+		s.tuple = before // what changes nothing leaves also what was rewritten
 	})
 }
 
 // rewrite changes header fields without connection tracking.
 func (r *run) rewrite(rule *host.Rule, e *host.Effect, s state) []result {
-	return r.aimed(rule, e, s, func(*state) {})
+	return r.aimed(rule, e, s, s.tuple, func(*state) {})
 }
 
-// aimed splits the way for each destination that an effect can give.
-func (r *run) aimed(rule *host.Rule, e *host.Effect, s state, then func(*state)) []result {
+// aimed splits the way for each destination that an effect can make of a tuple.
+func (r *run) aimed(rule *host.Rule, e *host.Effect, s state, from tuple, then func(*state)) []result {
 	var out []result
-	dests, why := r.destinations(e, &s)
+	base := s
+	base.tuple = from
+	dests, why := r.destinations(e, &base)
 	if why != "" {
 		r.unknown(s, why+": "+r.ruleText(rule))
 		return []result{{state: s, ended: true}}

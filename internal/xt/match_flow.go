@@ -131,6 +131,9 @@ func conntrackMatch(d *data) ([]host.Match, string) {
 // ctTests computes what can be: where all of the options can, they stand for
 // the words as a whole.
 func (d *data) ctTests(m *host.Match, o *options, flags, inv uint32) {
+	if flags&ctProto != 0 { // its set is the packet's; but without a connection it takes none
+		m.Tests = append(m.Tests, host.Test{Field: host.FieldStated, NeedsFlow: true})
+	}
 	if o.words.Len() == 0 {
 		return
 	}
