@@ -18,7 +18,7 @@ type hook struct {
 func (l *listing) chains(d device) {
 	l.chain(d, TCX, hook{"ingress", ebpf.AttachTCXIngress})
 	l.chain(d, TCX, hook{"egress", ebpf.AttachTCXEgress})
-	if d.kind == "netkit" {
+	if d.primary { // the other end may not be asked (netkit_dev_fetch)
 		l.chain(d, Netkit, hook{"primary", ebpf.AttachNetkitPrimary})
 		l.chain(d, Netkit, hook{"peer", ebpf.AttachNetkitPeer})
 	}

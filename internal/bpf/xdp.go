@@ -17,6 +17,7 @@ type device struct {
 	index   uint32
 	up      bool
 	kind    string // "veth", "netkit", …; "" for none
+	primary bool   // of a netkit pair: the end that has the programs of both
 	driver  uint32 // program ids
 	generic uint32
 	offload uint32
@@ -81,8 +82,25 @@ func decodeDevice(b []byte) (device, error) {
 
 func (d *device) decodeKind(ad *netlink.AttributeDecoder) error {
 	for ad.Next() {
-		if ad.Type() == unix.IFLA_INFO_KIND {
+		switch ad.Type() {
+		case unix.IFLA_INFO_KIND:
 			d.kind = ad.String()
+		case unix.IFLA_INFO_DATA:
+			if d.kind == "netkit" { // the kind stands before its data (rtnl_link_fill)
+				ad.Nested(d.decodeNetkit)
+			}
+		}
+	}
+	return nil
+}
+
+// netkitPrimary is IFLA_NETKIT_PRIMARY of if_link.h.
+const netkitPrimary = 2
+
+func (d *device) decodeNetkit(ad *netlink.AttributeDecoder) error {
+	for ad.Next() {
+		if ad.Type() == netkitPrimary {
+			d.primary = ad.Uint8() != 0
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,6 +51,24 @@ func pair(t *testing.T) labtest.Space {
 	return s
 }
 
+// netkits makes the pair n0 and n1 where the kernel has netkit.
+func netkits(t *testing.T, s labtest.Space) {
+	t.Helper()
+	labtest.NeedsKernel(t, 6, 8, "netkit")
+	var lacks error
+	s.MustDo(t, func(context.Context) error {
+		kit := &netlink.Netkit{LinkAttrs: netlink.LinkAttrs{Name: "n0"}, Mode: netlink.NETKIT_MODE_L2}
+		kit.SetPeerAttrs(&netlink.LinkAttrs{Name: "n1"})
+		lacks = netlink.LinkAdd(kit)
+		return nil
+	})
+	if lacks != nil {
+		labtest.Lacking(t, "making a netkit pair: "+lacks.Error())
+	}
+	s.MustRun(t, "", "ip", "link", "set", "n0", "up")
+	s.MustRun(t, "", "ip", "link", "set", "n1", "up")
+}
+
 func load(t *testing.T, kind ebpf.ProgramType, attach ebpf.AttachType, code ...asm.Instruction) *ebpf.Program {
 	t.Helper()
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "nwedit", Type: kind, AttachType: attach, License: "GPL", Instructions: code})
@@ -68,6 +87,11 @@ func sendsBack(t *testing.T) *ebpf.Program {
 // marks is tc code that sets the mark, and another number each time.
 func marks(t *testing.T, mark int64) *ebpf.Program {
 	return load(t, ebpf.SchedCLS, ebpf.AttachTCXIngress, asm.Mov.Imm(asm.R2, int32(mark)), asm.StoreMem(asm.R1, 8, asm.R2, asm.Word), asm.Mov.Imm(asm.R0, -1), asm.Return())
+}
+
+// sendsOn is tc code that redirects.
+func sendsOn() []asm.Instruction {
+	return []asm.Instruction{asm.Mov.Imm(asm.R1, 1), asm.Mov.Imm(asm.R2, 0), asm.FnRedirect.Call(), asm.Return()}
 }
 
 func index(t *testing.T, name string) int {
@@ -126,6 +150,18 @@ var each = []struct {
 		}
 		return held(t, l, err)
 	}},
+	{"netkit by links, the first of two", func(t *testing.T, _ string) error {
+		for range 2 {
+			l, err := link.AttachNetkit(link.NetkitOptions{Program: load(t, ebpf.SchedCLS, ebpf.AttachNetkitPrimary, sendsOn()...), Interface: index(t, "n0"), Attach: ebpf.AttachNetkitPrimary})
+			if err := held(t, l, err); err != nil {
+				return err
+			}
+		}
+		return nil
+	}},
+	{"netkit of the peer without a link", func(t *testing.T, _ string) error {
+		return link.RawAttachProgram(link.RawAttachProgramOptions{Target: index(t, "n0"), Program: load(t, ebpf.SchedCLS, ebpf.AttachNetkitPeer, sendsOn()...), Attach: ebpf.AttachNetkitPeer})
+	}},
 }
 
 func held(t *testing.T, l link.Link, err error) error {
@@ -166,6 +202,9 @@ func TestWhatIsAttachedGoesAndComesBack(t *testing.T) {
 				labtest.NeedsKernel(t, 6, 6, "tcx")
 			}
 			s, e := pair(t), testEditor(t)
+			if strings.HasPrefix(c.name, "netkit") {
+				netkits(t, s)
+			}
 			if err := e.keep.open(); err != nil {
 				t.Fatal(err)
 			}
@@ -348,4 +387,86 @@ func TestTheKeepGoesWithItsLastPin(t *testing.T) {
 	if _, err := os.Lstat(e.keep.dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the folder is still there: %v", err)
 	}
+}
+
+// A cgroup's programs belong to no namespace: they are told in the starting one.
+func TestCgroupProgramsGoAndComeBack(t *testing.T) {
+	for name, attach := range map[string]func(cgroup *os.File, p *ebpf.Program) error{
+		"by a link": func(cgroup *os.File, p *ebpf.Program) error {
+			l, err := link.AttachRawLink(link.RawLinkOptions{Target: int(cgroup.Fd()), Program: p, Attach: ebpf.AttachCGroupInet4Connect})
+			return held(t, l, err)
+		},
+		"without a link, one of several": func(cgroup *os.File, p *ebpf.Program) error {
+			return link.RawAttachProgram(link.RawAttachProgramOptions{Target: int(cgroup.Fd()), Program: p, Attach: ebpf.AttachCGroupInet4Connect, Flags: unix.BPF_F_ALLOW_MULTI})
+		},
+		"without a link, alone": func(cgroup *os.File, p *ebpf.Program) error {
+			return link.RawAttachProgram(link.RawAttachProgramOptions{Target: int(cgroup.Fd()), Program: p, Attach: ebpf.AttachCGroupInet4Connect})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, e := pair(t), testEditor(t)
+			cgroup := newCgroup(t)
+			rewrites := load(t, ebpf.CGroupSockAddr, ebpf.AttachCGroupInet4Connect, asm.Mov.Imm(asm.R2, 7), asm.StoreMem(asm.R1, 4, asm.R2, asm.Word), asm.Mov.Imm(asm.R0, 1), asm.Return())
+			if err := attach(cgroup, rewrites); err != nil {
+				t.Fatal(err)
+			}
+			s.MustDo(t, func(ctx context.Context) error {
+				before := cgroupRows(ctx, t, cgroup.Name())
+				if len(before) != 1 {
+					return fmt.Errorf("rows %+v", before)
+				}
+				steps := plan(ctx, t, e, []host.Ref{*before[0].Ref}, []string{before[0].ID})
+				if err := run(ctx, e, steps); err != nil {
+					return err
+				}
+				if left := cgroupRows(ctx, t, cgroup.Name()); len(left) > 0 {
+					t.Errorf("still there: %+v", left)
+				}
+				if err := run(ctx, e, journaled(t, change.Invert(steps))); err != nil {
+					return err
+				}
+				after := cgroupRows(ctx, t, cgroup.Name())
+				if len(after) != 1 || after[0].ID != before[0].ID || after[0].Ref.Fingerprint != before[0].Ref.Fingerprint {
+					t.Errorf("before %+v, after %+v", before, after)
+				}
+				return run(ctx, e, steps)
+			})
+		})
+	}
+}
+
+// newCgroup makes a cgroup that ends with the test.
+func newCgroup(t *testing.T) *os.File {
+	t.Helper()
+	var dir string
+	err := os.ErrNotExist
+	for _, tree := range []string{"/sys/fs/cgroup/unified", "/sys/fs/cgroup"} {
+		if dir, err = os.MkdirTemp(tree, "natwarden-test-"); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		unmet(t, "cannot make a cgroup: "+err.Error())
+	}
+	t.Cleanup(func() { os.Remove(dir) })
+	f, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// cgroupRows are the rows of the programs of a cgroup.
+func cgroupRows(ctx context.Context, t *testing.T, dir string) (out []host.Redirect) {
+	space := host.Space{}
+	if _, err := (bpf.Source{}).Read(ctx, &space); err != nil {
+		t.Error(err)
+	}
+	for _, r := range space.Redirects {
+		if r.Kind == "cgroup-connect" && r.Ref != nil && strings.Contains(r.Ref.Text, filepath.Base(dir)) {
+			out = append(out, r)
+		}
+	}
+	return out
 }
