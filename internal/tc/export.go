@@ -77,7 +77,7 @@ func (v *view) unrestorable(f filter) string {
 			return "an eBPF program as action cannot be put back"
 		}
 	}
-	if !slices.Contains([]string{"u32", "bpf", "basic", "flower", "matchall", "fw"}, f.kind) {
+	if !slices.Contains([]string{"u32", "bpf", "basic", "flower", "matchall", "fw", "cgroup", "route"}, f.kind) {
 		return "how classifier " + f.kind + " is put back is not known"
 	}
 	if f.kind == "u32" && !v.lone(f) {

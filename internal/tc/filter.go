@@ -167,11 +167,11 @@ func (f filter) match() host.Match {
 
 // fw takes packets by their mark, which is the handle (TCA_FW_MASK 5).
 func (f filter) fw(m *host.Match) {
-	mask, ok := f.options.u32(5)
-	if !ok {
-		mask = 0xffffffff
+	if mask, ok := f.options.u32(5); ok && mask != 0xffffffff {
+		m.Require(fmt.Sprintf("mark %#x/%#x", f.handle, mask))
+		return
 	}
-	m.Require(fmt.Sprintf("mark %#x/%#x", f.handle, mask))
+	m.Require(fmt.Sprintf("mark %#x", f.handle))
 }
 
 func (f filter) bytecode(m *host.Match) {

@@ -30,6 +30,9 @@ func flowerPorts() [][4]uint16 {
 	return [][4]uint16{{18, 35, 19, 36}, {20, 37, 21, 38}, {41, 39, 42, 40}}
 }
 
+// flowerVLAN are the keys of one VLAN, and of one in another.
+func flowerVLAN() []uint16 { return []uint16{23, 24, 25, 77, 78, 79} }
+
 // flowerSilent are attributes that take nothing away: class, actions, flags,
 // hardware counts, and what the others' masks and the header say already.
 func flowerSilent() []uint16 { return []uint16{1, 3, 22, 86} }

@@ -5,13 +5,16 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
 // Deletion is the body of the RTM_DELTFILTER that deletes a filter: place,
-// preference, handle, chain and classifier.
+// preference, handle, chain and classifier. A cgroup classifier cannot be asked
+// for by its handle (cls_cgroup_get finds none); without one the whole preference goes, of
+// which it is all.
 func Deletion(o Object) ([]byte, error) {
 	if len(o.Dumped) < sizeofTcmsg {
 		return nil, fmt.Errorf("deleting %s: %w", o.Text, errShort)
@@ -27,7 +30,11 @@ func Deletion(o Object) ([]byte, error) {
 		}
 	}
 	packed, err := pack(kept)
-	return append(bytes.Clone(o.Dumped[:sizeofTcmsg]), packed...), err
+	header := bytes.Clone(o.Dumped[:sizeofTcmsg])
+	if o.Kind == "cgroup" {
+		clear(header[8:12])
+	}
+	return append(header, packed...), err
 }
 
 // Addition is the body of the RTM_NEWTFILTER that puts a filter back, from
@@ -44,22 +51,43 @@ func Addition(ctx context.Context, raw []byte, dev string, program int) ([]byte,
 		}
 		binary.NativeEndian.PutUint32(out[4:], index)
 	}
-	if program < 0 {
-		return append(out, raw[sizeofTcmsg:]...), nil
-	}
 	all, err := list(raw[sizeofTcmsg:])
 	if err != nil {
 		return nil, err
 	}
+	kind := ""
 	for i := range all {
-		if all[i].Type == unix.TCA_OPTIONS {
-			if all[i].Data, err = withProgram(all[i].Data, program); err != nil {
-				return nil, err
-			}
+		switch {
+		case all[i].Type == unix.TCA_KIND:
+			kind = attrs{0: all[i].Data}.text(0)
+		case all[i].Type != unix.TCA_OPTIONS:
+		case program >= 0:
+			all[i].Data, err = withProgram(all[i].Data, program)
+		case kind == "flower":
+			all[i].Data, err = withFrames(all[i].Data, uint16(binary.NativeEndian.Uint32(raw[16:])))
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	packed, err := pack(all)
 	return append(out, packed...), err
+}
+
+// withFrames makes the options of a flower filter what it is asked for with:
+// the kernel shows what is inside a VLAN as the protocol of the frame
+// (fl_dump_key), and takes it only as that of the VLAN (fl_set_key). The frame's own,
+// in network order, is the filter's.
+func withFrames(options []byte, frames uint16) ([]byte, error) {
+	all, err := list(options)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(all, func(a netlink.Attribute) bool { return slices.Contains(flowerVLAN(), a.Type) }) {
+		return options, nil
+	}
+	all = slices.DeleteFunc(all, func(a netlink.Attribute) bool { return a.Type == flowerEthType })
+	return pack(append(all, netlink.Attribute{Type: flowerEthType, Data: binary.NativeEndian.AppendUint16(nil, frames)}))
 }
 
 // withProgram names the program by descriptor. Its tag is for reading only.

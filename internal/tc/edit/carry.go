@@ -69,16 +69,37 @@ func (e Editor) restore(ctx context.Context, o *change.Object) error {
 	if err := send(ctx, unix.RTM_NEWTFILTER, netlink.Create|netlink.Excl, message); err != nil && !errors.Is(err, unix.EEXIST) {
 		return err
 	}
-	if objects, err = tc.Filters(ctx); err != nil {
+	if err := proven(ctx, objects, o); err != nil {
 		return err
-	}
-	if _, there := find(objects, o.Chain, o.Fingerprint); !there {
-		return errors.New("it was added and does not read as before")
 	}
 	if pin := o.Names[pinName]; pin != "" {
 		e.keep.Forget(pin)
 	}
 	return nil
+}
+
+// proven says whether the filter reads as before. One that does not takes other
+// packets than it did: it is deleted again.
+func proven(ctx context.Context, before []tc.Object, o *change.Object) error {
+	objects, err := tc.Filters(ctx)
+	if err != nil {
+		return err
+	}
+	if _, there := find(objects, o.Chain, o.Fingerprint); there {
+		return nil
+	}
+	err = errors.New("it was added and did not read as before")
+	for _, n := range objects {
+		if _, old := find(before, n.Place, n.Fingerprint); old || n.Place != o.Chain || n.Table {
+			continue
+		}
+		message, bad := tc.Deletion(n)
+		if bad == nil {
+			bad = send(ctx, unix.RTM_DELTFILTER, 0, message)
+		}
+		err = errors.Join(err, bad)
+	}
+	return err
 }
 
 func send(ctx context.Context, kind netlink.HeaderType, flags netlink.HeaderFlags, data []byte) error {

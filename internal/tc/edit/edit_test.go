@@ -92,6 +92,49 @@ var filters = map[string][]string{
 	"two actions":             {"tc filter add dev e0 ingress protocol ip u32 match u32 0 0 action mirred egress mirror dev e1 pipe" + redirect},
 }
 
+// ofOtherKernels are filters that not every kernel has.
+var ofOtherKernels = map[string][]string{
+	"flower":                      {"tc filter add dev e0 ingress protocol ip flower dst_ip 10.0.0.0/8 ip_proto tcp dst_port 80" + redirect},
+	"flower with a range":         {"tc filter add dev e0 ingress protocol ipv6 flower ip_proto udp dst_port 8000-8010" + redirect},
+	"flower with a VLAN":          {"tc filter add dev e0 ingress protocol 802.1q flower vlan_id 7 vlan_ethtype ip ip_proto tcp dst_port 443" + redirect},
+	"two flowers of a preference": {"tc filter add dev e0 ingress pref 5 protocol ip flower ip_proto tcp dst_port 80" + redirect, "tc filter add dev e0 ingress pref 5 protocol ip flower ip_proto tcp dst_port 81" + redirect},
+	"matchall":                    {"tc filter add dev e0 egress protocol all matchall" + redirect},
+	"fw":                          {"tc filter add dev e0 ingress protocol ip handle 0x1/0xff fw" + redirect},
+	"two marks of fw":             {"tc filter add dev e0 ingress pref 5 protocol ip handle 1 fw" + redirect, "tc filter add dev e0 ingress pref 5 protocol ip handle 2 fw" + redirect},
+	"basic":                       {"tc filter add dev e0 ingress protocol ip basic match u32(u8~6~0xff~at~9)~and~u32(u16~443~0xffff~at~22)" + redirect},
+	"basic with a choice":         {"tc filter add dev e0 ingress protocol ip basic match not~(u32(u8~6~0xff~at~9)~or~cmp(u16~at~22~layer~0~eq~443))" + redirect},
+	"basic with meta":             {"tc filter add dev e0 ingress protocol ip basic match meta(nf_mark~eq~7)" + redirect},
+	"cgroup":                      {"tc filter add dev e0 egress protocol ip handle 1: cgroup" + redirect},
+	"route":                       {"tc filter add dev e0 egress protocol ip route to 10" + redirect},
+	"pedit and redirect":          {"tc filter add dev e0 ingress protocol ip matchall action pedit ex munge ip dst set 10.0.0.1 pipe action csum ip pipe" + redirect},
+	"vlan and redirect":           {"tc filter add dev e0 ingress protocol ip matchall action vlan push id 7 pipe" + redirect},
+	"skbedit and redirect":        {"tc filter add dev e0 ingress protocol ip flower ip_proto tcp action skbedit mark 7 pipe" + redirect},
+}
+
+func TestFiltersOfOtherKernelsGoAndComeBack(t *testing.T) {
+	s := network(t)
+	e, _ := testEditor(t)
+	for name, lines := range ofOtherKernels {
+		t.Run(name, func(t *testing.T) {
+			for _, hook := range []string{"ingress", "egress"} {
+				s.MustRun(t, "", "tc", "filter", "del", "dev", "e0", hook)
+			}
+			for _, line := range lines {
+				argv := strings.Fields(line)
+				for i := range argv {
+					argv[i] = strings.ReplaceAll(argv[i], "~", " ")
+				}
+				ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+				defer stop()
+				if _, err := s.Run(ctx, "", argv...); err != nil {
+					labtest.Lacking(t, err.Error())
+				}
+			}
+			goAndComeBack(t, s, e)
+		})
+	}
+}
+
 func TestFiltersGoAndComeBack(t *testing.T) {
 	for name, lines := range filters {
 		t.Run(name, func(t *testing.T) {
