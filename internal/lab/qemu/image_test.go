@@ -12,10 +12,18 @@ import (
 
 // programs are those of this machine that the guest has as well.
 var programs = []string{"ip", "tc", "nft", "iptables-legacy", "ip6tables-legacy", "xtables-nft-multi", "xtables-legacy-multi", "iptables", "iptables-nft", "ip6tables",
-	"ipvsadm", "sysctl", "conntrack", "sh", "ipset", "cat"}
+	"iptables-nft-restore", "iptables-nft-save", "ip6tables-nft", "ip6tables-nft-restore", "ip6tables-nft-save", "iptables-legacy-save", "iptables-legacy-restore",
+	"ip6tables-legacy-save", "ip6tables-legacy-restore", "iptables-save", "iptables-restore", "ip6tables-save", "ip6tables-restore", "ebtables-nft", "arptables-nft",
+	"ipvsadm", "sysctl", "conntrack", "sh", "ipset", "cat", "sleep", "unshare", "true"}
 
-// packages are those whose tests run in the guest as well.
-var packages = []string{"internal/ipvs", "internal/ipvs/edit", "internal/tc", "internal/tc/edit", "internal/bpf", "internal/bpf/edit"}
+// packages are those whose tests run in the guest as well; the variable names others.
+func packages() []string {
+	if list := os.Getenv("NATWARDEN_GUEST_PACKAGES"); list != "" {
+		return strings.Fields(list)
+	}
+	return []string{"internal/ipvs", "internal/ipvs/edit", "internal/tc", "internal/tc/edit", "internal/bpf", "internal/bpf/edit", "internal/present",
+		"internal/sock", "internal/flow", "internal/netns"}
+}
 
 // imageOf packs the guest's file system.
 func imageOf(t *testing.T, kernel kernel, built string) string {
@@ -34,18 +42,18 @@ func imageOf(t *testing.T, kernel kernel, built string) string {
 	libs.program(t, "/init", filepath.Join(built, "qemu"))
 	a.link("/sbin/modprobe", "/init")
 	libs.program(t, "/usr/bin/natwarden", filepath.Join(built, "natwarden"))
-	for _, p := range packages {
+	for _, p := range packages() {
 		name := strings.ReplaceAll(strings.TrimPrefix(p, "internal/"), "/", "-")
-		libs.program(t, "/tests/"+name+"/test", filepath.Join(built, name))
+		libs.program(t, "/tests/"+name+"/"+path.Base(p)+".test", filepath.Join(built, name))
 		a.tree(t, "/tests/"+name+"/testdata", filepath.Join(root, p, "testdata"))
 	}
 	for _, program := range programs {
 		libs.tool(t, program)
 	}
-	for _, plugins := range []string{"/usr/lib/x86_64-linux-gnu/xtables", "/usr/lib/tc"} {
+	for _, plugins := range []string{"/usr/lib/x86_64-linux-gnu/xtables", "/usr/lib/tc", "/etc/iproute2"} {
 		a.tree(t, plugins, plugins)
 	}
-	for _, file := range []string{"/etc/protocols", "/etc/services", "/etc/iproute2/rt_tables", "/etc/ethertypes"} {
+	for _, file := range []string{"/etc/protocols", "/etc/services", "/etc/ethertypes"} {
 		if _, err := os.Stat(file); err == nil {
 			a.file(file, file)
 		}
@@ -68,7 +76,7 @@ func imageOf(t *testing.T, kernel kernel, built string) string {
 func (a *archive) tree(t *testing.T, to, from string) {
 	t.Helper()
 	_ = filepath.WalkDir(from, func(file string, d os.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
+		if info, broken := os.Stat(file); err == nil && broken == nil && info.Mode().IsRegular() { // by a link as well
 			a.file(to+strings.TrimPrefix(file, from), file)
 		}
 		return nil

@@ -58,7 +58,7 @@ func build(t *testing.T) string {
 	}
 	goRun("build", "-o", filepath.Join(dir, "natwarden"), "./cmd/natwarden")
 	goRun("test", "-c", "-o", filepath.Join(dir, "qemu"), "./internal/lab/qemu")
-	for _, p := range packages {
+	for _, p := range packages() {
 		goRun("test", "-c", "-o", filepath.Join(dir, strings.ReplaceAll(strings.TrimPrefix(p, "internal/"), "/", "-")), "./"+p)
 	}
 	return dir
@@ -128,6 +128,7 @@ func report(t *testing.T, text string) {
 		})
 	}
 	for _, end := range ends {
+		t.Log(end)
 		if !strings.HasSuffix(end, ": ok") {
 			t.Errorf("suite %s", end)
 		}
