@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/natwarden/natwarden/internal/host"
 )
 
 // file is the whole mapping of a policy file.
@@ -12,6 +14,8 @@ type file struct {
 	defaults Defaults
 	limits   Limits
 	change   Change
+	smoke    []host.Probe
+	closed   []host.Closed
 	allow    allow
 }
 
@@ -32,6 +36,8 @@ func fileObject() object[file] {
 		nested("defaults", "what becomes of what no entry names", defaultsObject(), func(f *file) *Defaults { return &f.defaults }),
 		nested("limits", "what one change may do at most", limitsObject(), func(f *file) *Limits { return &f.limits }),
 		nested("change", "when a change may be made, and who must agree to it", changeObject(), func(f *file) *Change { return &f.change }),
+		filled(listOf("smoke", "what must answer after a change as it did before", probeObject(), func(f *file) *[]host.Probe { return &f.smoke })),
+		filled(listOf("closed", "ports that nobody may answer any more after a change", closedObject(), func(f *file) *[]host.Closed { return &f.closed })),
 		nested("allow", "what is authorized", allowObject(), func(f *file) *allow { return &f.allow }),
 	}}
 }

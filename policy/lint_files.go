@@ -2,6 +2,8 @@ package policy
 
 import (
 	"strings"
+
+	"github.com/natwarden/natwarden/internal/host"
 )
 
 // SignersLimit is the largest allowed_signers file that is read, in bytes.
@@ -12,7 +14,27 @@ const SignersLimit = 1 << 20
 func LintFiles(p *Policy) []Finding {
 	l := linter{}
 	l.signers(&p.Change)
+	for i := range p.Smoke {
+		l.probe(&p.Smoke[i])
+	}
 	return l.findings
+}
+
+// CertificatesLimit is the largest file of certificates that is read, in bytes.
+const CertificatesLimit = 4 << 20
+
+// probe looks at the files that a smoke test needs.
+func (l *linter) probe(p *host.Probe) {
+	var err error
+	switch {
+	case len(p.Command) > 0:
+		err = TrustedProgram(p.Command[0])
+	case p.HTTP != nil && p.HTTP.CA != "":
+		_, err = ReadTrusted(p.HTTP.CA, CertificatesLimit)
+	}
+	if err != nil {
+		l.about(Warning, p.ID, p.Line, "smoke test cannot pass: %v", err)
+	}
 }
 
 func (l *linter) signers(c *Change) {

@@ -23,6 +23,7 @@ func Parse(data []byte, name string) (*Policy, error) {
 	var f file
 	fileObject().read(r, root, &f)
 	r.entries(root, &f.allow)
+	r.probes(root, &f)
 	if err := r.errs.sorted(); err != nil {
 		return nil, err
 	}
@@ -72,6 +73,8 @@ func (f *file) policy(data []byte, name string) *Policy {
 		},
 		Limits:    f.limits,
 		Change:    f.change,
+		Smoke:     f.smoke,
+		Closed:    f.closed,
 		Redirects: f.allow.redirects, Listeners: f.allow.listeners,
 		index: newIndex(f.allow.redirects),
 	}

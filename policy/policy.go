@@ -3,6 +3,8 @@ package policy
 import (
 	"fmt"
 	"time"
+
+	"github.com/natwarden/natwarden/internal/host"
 )
 
 // Policy is a policy file that was understood.
@@ -13,6 +15,8 @@ type Policy struct {
 	Defaults  Defaults
 	Limits    Limits
 	Change    Change
+	Smoke     []host.Probe  // what must answer after a change as before
+	Closed    []host.Closed // what nobody may answer after a change
 	Redirects []RedirectEntry
 	Listeners []ListenerEntry
 

@@ -69,8 +69,8 @@ func TestSchemaAndParserHaveTheSameKeys(t *testing.T) {
 			t.Errorf("at %v the schema has %v, the parser %v", path, keys, parser)
 		}
 	})
-	if seen != 12 {
-		t.Errorf("%d mappings, want 12: the file, defaults, limits, change, a window, allow, two entries, two matches, process, owner", seen)
+	if seen != 16 {
+		t.Errorf("%d mappings, want 16: the file, defaults, limits, change, a window, a smoke test, http, dns, closed, allow, two entries, two matches, process, owner", seen)
 	}
 }
 

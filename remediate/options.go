@@ -43,6 +43,7 @@ type Options struct {
 	Lines        []host.Line
 	Force        []string
 	Gates        []Gate // guards that ask something else than the plan
+	Smoke        Smoke  // what must answer after the change as before
 	// Follow says what becomes of the packets of a line in the namespace in which it
 	// runs, without the objects that are gone; nil, or an error: it is not known.
 	Follow func(ctx context.Context, label string, line *host.Line, gone []host.Ref) (host.Way, error)

@@ -18,6 +18,9 @@ type Result struct {
 	Left          []Left       `json:"left"`
 	Blind         []host.Blind `json:"blind"`
 
+	// Smoke are the smoke tests, where the policy has some.
+	Smoke []Tested `json:"smoke,omitempty"`
+
 	// Until is when a change that waits for its confirmation is rolled back.
 	Until *time.Time `json:"until,omitempty"`
 

@@ -122,6 +122,7 @@ func (r *Result) show(p *plan, done bool) {
 	}
 	r.Left = append([]Left{}, p.left...)
 	r.Notes = append(append([]string{}, p.notes...), p.sideEffects()...)
+	r.Notes = append(r.Notes, r.failedBefore()...)
 }
 
 // shown are the steps as they are shown and written down: exactly those that

@@ -30,6 +30,7 @@ func Run(ctx context.Context, rows []host.Redirect, blind []host.Blind, spaces [
 		return r.result.fail(exitFor(err), err)
 	}
 	if o.DryRun {
+		r.result.Smoke = r.o.Smoke.listed()
 		return r.result.planned(r.planned).warned(r.o.guarded(ctx, r.planned)), nil
 	}
 	if r.planned.refused {
@@ -118,6 +119,9 @@ func (r *run) carryOut(ctx context.Context) (result *Result, err error) {
 	}
 	defer lock.Release()
 	if err := r.alone(); err != nil {
+		return r.result.planned(r.planned).failPlan(exitFor(err), err)
+	}
+	if err := r.tryBefore(ctx); err != nil {
 		return r.result.planned(r.planned).failPlan(exitFor(err), err)
 	}
 	if err := r.lookAgain(ctx); err != nil {
@@ -242,6 +246,9 @@ func (r *run) change(ctx context.Context) error {
 		}
 	}
 	if err := r.verify(ctx); err != nil {
+		return err
+	}
+	if err := r.tryAfter(ctx); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {

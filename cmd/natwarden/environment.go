@@ -16,7 +16,8 @@ const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 // scrubEnvironment takes away what could make a library or a child look at
 // something else than this host: HOST_PROC and its like redirect gopsutil,
 // XTABLES_LIBDIR and LD_PRELOAD put foreign code into iptables, a locale
-// changes what is parsed, ZONEINFO what a time zone is.
+// changes what is parsed, ZONEINFO what a time zone is, SSL_CERT_FILE
+// whose certificates are believed.
 func scrubEnvironment() error {
 	for _, pair := range os.Environ() {
 		name, _, _ := strings.Cut(pair, "=")
@@ -57,7 +58,7 @@ func early(pair string) bool {
 }
 
 func misleads(name string) bool {
-	for _, prefix := range []string{"HOST_", "XTABLES_", "LD_", "LC_", "IPTABLES_", "EBTABLES_", "NFT_", "BASH_"} {
+	for _, prefix := range []string{"HOST_", "XTABLES_", "LD_", "LC_", "IPTABLES_", "EBTABLES_", "NFT_", "BASH_", "SSL_CERT_"} {
 		if strings.HasPrefix(name, prefix) {
 			return true
 		}

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/natwarden/natwarden/audit"
+	"github.com/natwarden/natwarden/internal/host"
 	"github.com/natwarden/natwarden/policy"
 )
 
@@ -48,6 +49,29 @@ type changeJSON struct {
 	AllowedSigners string   `json:"allowed_signers"`
 }
 
+// testJSON is a smoke test, or a port that is to be closed, for programs.
+type testJSON struct {
+	ID   string `json:"id"`
+	Test string `json:"test"`
+	Line int    `json:"line"`
+}
+
+func testsJSON(tests []host.Probe) []testJSON {
+	out := []testJSON{}
+	for i := range tests {
+		out = append(out, testJSON{tests[i].ID, tests[i].String(), tests[i].Line})
+	}
+	return out
+}
+
+func closedJSON(closed []host.Closed) []testJSON {
+	out := []testJSON{}
+	for i := range closed {
+		out = append(out, testJSON{closed[i].ID, closed[i].String(), closed[i].Line})
+	}
+	return out
+}
+
 func policyJSON(pol *policy.Policy) any {
 	entries := []entryJSON{}
 	add := func(kind string, e *policy.Entry) {
@@ -69,8 +93,11 @@ func policyJSON(pol *policy.Policy) any {
 		Defaults      map[string]string `json:"defaults"`
 		Limits        map[string]int    `json:"limits"`
 		Change        changeJSON        `json:"change"`
+		Smoke         []testJSON        `json:"smoke"`
+		Closed        []testJSON        `json:"closed"`
 		Entries       []entryJSON       `json:"entries"`
 	}{audit.SchemaVersion, audit.PolicyRef{Path: pol.Path, SHA256: pol.SHA256},
 		map[string]string{"redirects": pol.Defaults.Redirects, "listeners": pol.Defaults.Listeners, "latent": pol.Defaults.Latent}, limits,
-		changeJSON{windowWords(&pol.Change), pol.Change.Approvals, pol.Change.AllowedSigners}, entries}
+		changeJSON{windowWords(&pol.Change), pol.Change.Approvals, pol.Change.AllowedSigners},
+		testsJSON(pol.Smoke), closedJSON(pol.Closed), entries}
 }

@@ -253,6 +253,7 @@ func (o *RemediateOptions) options(a *app, pol *policy.Policy) remediate.Options
 		RemoveAtMost: pol.Limits.RemoveAtMost,
 		Force:        o.Force,
 		Gates:        o.gates,
+		Smoke:        smokeOf(pol),
 		Now:          time.Now,
 		Log:          a.logAction,
 		Listeners:    listeners(),

@@ -21,6 +21,16 @@ func (p *page) policyLine(pol *policy.Policy) {
 	p.changeLines(&pol.Change)
 }
 
+func (p *page) tests(title string, all []testJSON) {
+	if len(all) == 0 {
+		return
+	}
+	p.heading(title)
+	for _, t := range all {
+		p.item(t.ID + " " + t.Test)
+	}
+}
+
 // changeLines say when a change may be made, and who must agree to it.
 func (p *page) changeLines(c *policy.Change) {
 	if len(c.Windows) > 0 {
@@ -56,6 +66,8 @@ func (p *page) writePolicy(pol *policy.Policy) {
 	for i := range pol.Listeners {
 		p.entry("listener", &pol.Listeners[i].Entry)
 	}
+	p.tests("After a change these must answer as before", testsJSON(pol.Smoke))
+	p.tests("After a change nobody may answer", closedJSON(pol.Closed))
 }
 
 func (p *page) entry(what string, e *policy.Entry) {

@@ -59,6 +59,7 @@ func (p *page) writeResult(r *remediate.Result, words telling) {
 	p.resultLine(r, words)
 	p.steps(r.Steps, true, words.done)
 	p.steps(r.Steps, false, words.open)
+	p.tested(r.Smoke)
 	if len(r.Left) > 0 {
 		p.heading(words.left)
 		for _, l := range r.Left[:p.cut(len(r.Left))] {
@@ -136,5 +137,25 @@ func (p *page) step(s *remediate.Step) {
 	p.field("besides", strings.Join(s.SideEffects, "; "))
 	if !s.Reversible {
 		p.field("caution", "this step cannot be taken back")
+	}
+}
+
+// tested lists the smoke tests with what they answered, or those that would be asked.
+func (p *page) tested(all []remediate.Tested) {
+	if len(all) == 0 {
+		return
+	}
+	p.heading("Smoke tests")
+	for i := range all {
+		t := &all[i]
+		text := t.ID
+		if t.Before != "" {
+			text += " before: " + t.Before
+		}
+		if t.After != "" {
+			text += " after: " + t.After
+		}
+		p.item(text)
+		p.field("test", t.Test)
 	}
 }
