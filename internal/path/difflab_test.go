@@ -424,7 +424,7 @@ func (l *diffLab) settle(probes []*probe) bool {
 		if p.got == "" && p.Proto == host.UDP {
 			p.got = l.seen[p.number]
 		}
-		all = all && p.got != ""
+		all = all && p.got != "" && p.got != "connected"
 	}
 	return all
 }

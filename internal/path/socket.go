@@ -1,6 +1,7 @@
 package path
 
 import (
+	"cmp"
 	"net/netip"
 
 	"github.com/natwarden/natwarden/internal/host"
@@ -47,7 +48,7 @@ func (k *walker) score(l *host.Listener, s *state, at destination) (score int, u
 		dual = true
 	}
 	if l.Device != "" {
-		if l.Device != s.in {
+		if l.Device != k.cameBy(s) {
 			return -1, false
 		}
 		score += 10
@@ -56,6 +57,46 @@ func (k *walker) score(l *host.Listener, s *state, at destination) (score int, u
 		score++
 	}
 	return score, dual && l.Partial
+}
+
+// holder is a host.Router that knows which interface, besides the loopback, has
+// an address.
+type holder interface{ Holder(netip.Addr) string }
+
+// cameBy is the interface on which sockets see a packet arrive. What the host
+// sends to itself comes by the one that has its address, although it passes the
+// loopback (ip_route_output_key_hash_rcu, ipv6_rcv).
+func (k *walker) cameBy(s *state) string {
+	if !k.packet.Own || s.in != loopback {
+		return s.in
+	}
+	if h, ok := k.world.Routes.(holder); ok {
+		return cmp.Or(h.Holder(s.dst), loopback)
+	}
+	return s.in
+}
+
+const loopback = "lo"
+
+// unheard says why the sender, which is this host itself, does not hear what a
+// socket or the kernel answers; "" where it does.
+func (k *walker) unheard(s *state, l *host.Listener) string {
+	h, ok := k.world.Routes.(holder)
+	if !ok || !k.packet.Own || s.in != loopback || k.packet.Proto != host.TCP || !s.src.IsValid() {
+		return ""
+	}
+	if l == nil && !s.src.Is4() {
+		k.cutFrom(s, single(netip.IPv6Loopback()))
+		k.cutTo(s.toHow, s.dst, single(netip.IPv6Loopback()))
+	}
+	from := cmp.Or(h.Holder(s.src), loopback)
+	switch {
+	case l != nil && l.Device != "" && l.Device != from:
+		return "the socket is bound to " + l.Device + ", by which " + s.src.String() + " is not reached"
+	case l == nil && s.src == netip.IPv6Loopback() && s.dst != s.src:
+		return "no answer from " + s.dst.String() + " goes to the loopback address"
+	}
+	return ""
 }
 
 func speaks(socket string, proto host.Proto) bool {
@@ -81,6 +122,8 @@ func (k *walker) deliver(s state) {
 	case i < 0 && k.mute(&s):
 		k.nobody(s, Dropped, "dropped: nothing listens on "+netip.AddrPortFrom(at.addr, at.port).String()+
 			", and this host cannot refuse in the name of an address that is not its own")
+	case i < 0 && k.unheard(&s, nil) != "":
+		k.nobody(s, Dropped, "dropped: nothing listens, and "+k.unheard(&s, nil))
 	case i < 0:
 		k.nobody(s, Refused, "refused: nothing listens on "+netip.AddrPortFrom(at.addr, at.port).String())
 	case doubt:
@@ -90,6 +133,8 @@ func (k *walker) deliver(s state) {
 	case k.packet.Proto == host.TCP && !k.world.Space.Listeners[i].Transparent && k.mute(&s):
 		k.nobody(s, Dropped, "dropped: the socket on "+socketText(&k.world.Space.Listeners[i])+
 			" is not transparent, and cannot answer in the name of an address that is not this host's")
+	case k.unheard(&s, &k.world.Space.Listeners[i]) != "":
+		k.nobody(s, Dropped, "dropped: "+k.unheard(&s, &k.world.Space.Listeners[i]))
 	default:
 		k.answered(s, &k.world.Space.Listeners[i])
 	}
@@ -138,6 +183,10 @@ func (k *walker) cutListeners(s *state, at destination) {
 		}
 		if bound, err := netip.ParseAddr(l.Address); err == nil && !bound.IsUnspecified() {
 			k.cutTo(at.toHow, at.addr, single(bound.Unmap()))
+		}
+		if l.Device != "" && k.packet.Own {
+			k.cutTo(at.toHow, at.addr, single(at.addr))
+			k.cutFrom(s, single(s.src))
 		}
 		if l.Device != "" && s.in == k.packet.In {
 			k.cutIn(func(i *ifkind) bool { return i.names[0] == l.Device })

@@ -134,7 +134,7 @@ func (k *walker) sent(ways []state) {
 
 func outOf(r host.Route) string {
 	if r.Kind == host.RouteLocal {
-		return "lo"
+		return loopback
 	}
 	return r.Out
 }
@@ -162,7 +162,7 @@ func (k *walker) leave(s state, r host.Route) {
 // were decided when it left (nf_nat registers at every hook at once).
 func (k *walker) looped(ways []state) {
 	for i := range ways {
-		ways[i].in, ways[i].out, ways[i].inAny = "lo", "", false
+		ways[i].in, ways[i].out, ways[i].inAny = loopback, "", false
 		ways[i].toDone, ways[i].fromDone = true, true
 	}
 	for _, s := range k.hook("prerouting", ways) {
