@@ -91,8 +91,12 @@ func clock[T any](name, doc string, most int, field func(*T) *int) key[T] {
 	}}
 }
 
-// zone is a key that takes a time zone. "Local" is none: the policy would mean
-// something else on the next host.
+// hostsOwn is what package time calls the zone of the host. time.Local itself
+// bears another name where the host has none.
+const hostsOwn = "Local"
+
+// zone is a key that takes a time zone. That of the host is none: the policy
+// would mean something else on the next one.
 func zone[T any](name, doc string, field func(*T) **time.Location) key[T] {
 	return key[T]{name: name, doc: doc, schema: schema{"type": "string", "minLength": 1}, read: func(r *reader, n *yaml.Node, into *T) {
 		*field(into) = time.UTC // what is refused is asked for nothing
@@ -101,7 +105,7 @@ func zone[T any](name, doc string, field func(*T) **time.Location) key[T] {
 			return
 		}
 		loc, err := time.LoadLocation(text)
-		if err != nil || text == time.Local.String() {
+		if err != nil || text == hostsOwn {
 			r.add(n, fmt.Sprintf("%s: %q is no time zone", name, text), zoneHint(text))
 			return
 		}

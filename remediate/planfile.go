@@ -165,13 +165,13 @@ func (f *PlanFile) fits(spaces []Space, o Options) error {
 }
 
 // isFrom says whether the plan was made on this host, as far as can be told.
-// Containers share the boot id with their host, and clones of a machine often all but the boot
-// id: so the machine id must agree in any case, and where there is none a restart ends the plan.
+// Containers share the boot id with their host, clones of a machine its machine id, and a clone that
+// goes on running both: so all that is known must agree. Where there is no machine id a restart ends the plan.
 func (f *PlanFile) isFrom(here rollback.Origin) bool {
-	if f.Origin.Machine != here.Machine || here.Machine == "" && !f.Origin.SameBoot(here) {
+	if here.Machine == "" && !f.Origin.SameBoot(here) {
 		return false
 	}
-	return f.Origin.SameHost(here)
+	return f.Origin.Machine == here.Machine && f.Origin.Host == here.Host
 }
 
 // vanished says which redirects of the plan the host no longer has.

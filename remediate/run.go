@@ -135,6 +135,7 @@ func (r *run) carryOut(ctx context.Context) (result *Result, err error) {
 	}
 	defer r.journal.Close()
 	if err := r.change(ctx); err != nil {
+		defer r.tryRestored(ctx)
 		return r.undo(err)
 	}
 	return r.result.carriedOut(r.planned).pending(r.wait), nil

@@ -146,6 +146,30 @@ func (r *run) stillAnswered(ctx context.Context) (wrong []string, err error) {
 	return wrong, nil
 }
 
+// tryRestored asks once more what failed, after the change was rolled back: what
+// fails still has another reason, or hung on a flow that was cut.
+func (r *run) tryRestored(ctx context.Context) {
+	if r.result.Status != RolledBack {
+		return
+	}
+	var asked []host.Probe
+	for i := range r.o.Smoke.Tests {
+		if r.result.Smoke[i].After == FailedTest {
+			asked = append(asked, r.o.Smoke.Tests[i])
+		}
+	}
+	if len(asked) == 0 || ctx.Err() != nil {
+		return
+	}
+	for i, why := range r.o.Smoke.Ask(ctx, asked) {
+		note := fmt.Sprintf("smoke test %s passes again", asked[i].ID)
+		if why != "" {
+			note = fmt.Sprintf("smoke test %s fails still, though the rules are back: %s", asked[i].ID, why)
+		}
+		r.result.Notes = append(r.result.Notes, note)
+	}
+}
+
 // failedBefore are notes about the tests that say nothing about the change.
 func (r *Result) failedBefore() (notes []string) {
 	for _, t := range r.Smoke {

@@ -43,14 +43,15 @@ func TestSmokeTests(t *testing.T) {
 		times   int // that a was asked
 	}{
 		"all pass":                {map[string][]string{"a": {""}, "b": {""}}, nil, "", "", 2},
-		"a new failure":           {map[string][]string{"a": {"", "refused"}, "b": {""}}, nil, "smoke test a fails since the change (tcp 10.0.0.1:1): refused", "", 4},
+		"a new failure":           {map[string][]string{"a": {"", "refused"}, "b": {""}}, nil, "smoke test a fails since the change (tcp 10.0.0.1:1): refused", "smoke test a fails still, though the rules are back: refused", 5},
+		"and passes again":        {map[string][]string{"a": {"", "x", "x", "x", ""}}, nil, "smoke test a fails since", "smoke test a passes again", 5},
 		"it failed before":        {map[string][]string{"a": {"refused"}, "b": {""}}, nil, "", "smoke test a failed before the change already, which is not held against it (tcp 10.0.0.1:1): refused", 1},
 		"both":                    {map[string][]string{"a": {"refused"}, "b": {"", "down"}}, nil, "smoke test b fails", "smoke test a failed before", 1},
 		"it needs a moment":       {map[string][]string{"a": {"", "refused", ""}}, nil, "", "", 3},
-		"two new failures":        {map[string][]string{"a": {"", "x"}, "b": {"", "y"}}, nil, "): x; smoke test b", "", 4},
+		"two new failures":        {map[string][]string{"a": {"", "x"}, "b": {"", "y"}}, nil, "): x; smoke test b", "smoke test b fails still", 5},
 		"closed":                  {nil, []string{""}, "", "", 0},
 		"not closed":              {nil, []string{"", "10.0.0.9:80 still answers"}, "tcp/8080 is to be closed (old), and 10.0.0.9:80 still answers", "", 0},
-		"not closed, and failing": {map[string][]string{"a": {"", "x"}}, []string{"it answers"}, "x; tcp/8080 is to be closed", "", 4},
+		"not closed, and failing": {map[string][]string{"a": {"", "x"}}, []string{"it answers"}, "x; tcp/8080 is to be closed", "smoke test a fails still", 5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

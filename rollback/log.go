@@ -37,6 +37,10 @@ type Action struct {
 	Change     string `json:"change,omitempty"`
 	Snapshot   string `json:"snapshot,omitempty"`
 	PlanSHA256 string `json:"plan_sha256,omitempty"`
+	// PlanFile is the SHA-256 of the plan file that is carried out, Approved who
+	// signed it: principals and key.
+	PlanFile string   `json:"plan_file,omitempty"`
+	Approved []string `json:"approved,omitempty"`
 
 	Of       int    `json:"of,omitempty"` // of an end: the line that began it
 	Status   string `json:"status,omitempty"`

@@ -19,6 +19,9 @@ func (a *app) logAction(what remediate.Action) (ended func(*remediate.Result, er
 		Event: rollback.LogBegin, Action: what.Name, Command: a.commandLine(), Who: caller(),
 		Change: what.Change, Snapshot: what.Snapshot, PlanSHA256: what.PlanSHA256,
 	}
+	if what.Name == "remediate" {
+		begin.PlanFile, begin.Approved = a.planFile, a.approved[:min(len(a.approved), mostSignatures)]
+	}
 	head, err := a.appendLog(&begin)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/natwarden/natwarden/internal/owner"
 	"github.com/natwarden/natwarden/internal/sshsig"
@@ -31,7 +32,8 @@ func (o *RemediateOptions) checkSigners(pol *policy.Policy) error {
 
 // approvalGate refuses a plan that too few people have signed. It looks at the
 // signatures and at who may sign anew each time: somebody may have been taken off the list.
-func (o *RemediateOptions) approvalGate(a *app, c policy.Change) func(context.Context) []string {
+func (o *RemediateOptions) approvalGate(a *app, c policy.Change, clocks func() (wall, steady time.Time)) func(context.Context) []string {
+	doubt := o.clockDoubt(clocks)
 	return func(ctx context.Context) []string {
 		if c.Approvals == 0 {
 			return nil
@@ -40,15 +42,27 @@ func (o *RemediateOptions) approvalGate(a *app, c policy.Change) func(context.Co
 			return []string{fmt.Sprintf("the policy asks for %s, which only a plan file can have: natwarden remediate --dry-run --plan-out FILE makes one, %s signs it, natwarden remediate --plan FILE carries it out",
 				count(c.Approvals, "approval"), signCommand("FILE"))}
 		}
+		if why := doubt(clocks()); why != "" {
+			return []string{"who may sign today cannot be said: " + why}
+		}
 		if why := o.usedUp(a); why != "" {
 			return []string{why}
 		}
-		signers, bad, err := o.signers(ctx, c)
-		if err != nil {
-			return []string{err.Error()}
-		}
-		return tooFew(c.Approvals, signers, bad)
+		return o.countSigners(ctx, a, c)
 	}
+}
+
+// countSigners says what signatures are missing, and keeps for the log who signed.
+func (o *RemediateOptions) countSigners(ctx context.Context, a *app, c policy.Change) []string {
+	signers, bad, err := o.signers(ctx, c)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	a.approved = nil
+	for _, s := range signers {
+		a.approved = append(a.approved, shortened(s.String()+" "+s.Key))
+	}
+	return tooFew(c.Approvals, signers, bad)
 }
 
 // usedUp says why the signatures of a plan that was carried out once are of no

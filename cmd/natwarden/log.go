@@ -145,6 +145,7 @@ func (p *page) action(l rollback.LogLine, ends []rollback.LogLine) {
 		p.field("who", whoWords(l.Who))
 	}
 	p.field("command", strings.Join(l.Command, " "))
+	p.field("approved", strings.Join(l.Approved, "; "))
 	if len(ends) == 0 {
 		p.field("result", "no end was written: it is at work, or natwarden or the host stopped; the journal of the change tells more")
 	}

@@ -40,6 +40,7 @@ func (o *RemediateOptions) readPlan(a *app) error {
 		return kindError{errRefusal, fmt.Errorf("refused: plan %s: %w", o.Plan, err), "nothing was changed: a plan is carried out as natwarden wrote it, or not at all"}
 	}
 	o.planBytes = data
+	a.planFile = o.planSum()
 	if len(a.Netns) > 0 && !slices.Equal(a.Netns, o.exactly.Scope) {
 		return usage("leave --netns out", "the plan was made with --netns %q", o.exactly.Scope)
 	}

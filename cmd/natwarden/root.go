@@ -55,6 +55,9 @@ type app struct {
 	Options
 	carried string // the change that this run carried out or took back, if any
 	args    []string
+
+	planFile string   // SHA-256 of the plan file that is carried out
+	approved []string // who signed it
 }
 
 // execute runs one command line and gives its exit code.

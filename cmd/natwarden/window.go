@@ -13,7 +13,7 @@ import (
 func (o *RemediateOptions) gatesOf(a *app, pol *policy.Policy) []remediate.Gate {
 	return []remediate.Gate{
 		{Name: remediate.GuardWindow, Refuses: o.windowGate(pol.Change, clocks)},
-		{Name: remediate.GuardApproval, Refuses: o.approvalGate(a, pol.Change)},
+		{Name: remediate.GuardApproval, Refuses: o.approvalGate(a, pol.Change, clocks)},
 	}
 }
 
@@ -28,22 +28,33 @@ func clocks() (wall, steady time.Time) {
 	return now.Round(0), now
 }
 
-// windowGate refuses outside the change windows. A clock that was set since the
-// verb began, or that stands before the plan was made, is not believed: nobody can tell when it is right.
-func (o *RemediateOptions) windowGate(change policy.Change, clocks func() (wall, steady time.Time)) func(context.Context) []string {
+// clockDoubt gives what says why the clock is not to be believed: it was set since
+// the verb began, or stands before the plan was made. Nobody can tell then when it was right.
+func (o *RemediateOptions) clockDoubt(clocks func() (wall, steady time.Time)) func(now, steady time.Time) string {
 	wall, steady := clocks()
+	return func(now, later time.Time) string {
+		// The host's sleep looks like a jump: the steady clock stands still meanwhile.
+		if jump := now.Sub(wall) - later.Sub(steady); jump.Abs() > clockSlack {
+			return fmt.Sprintf("the clock was set by %s meanwhile: run it again", jump.Round(time.Second))
+		}
+		if o.exactly != nil && now.Before(o.exactly.Origin.Time.Add(-clockSlack)) {
+			return fmt.Sprintf("the clock stands at %s, before the plan was made (%s)", now.Format(time.RFC3339), o.exactly.Origin.Time.Format(time.RFC3339))
+		}
+		return ""
+	}
+}
+
+// windowGate refuses outside the change windows, and where the clock is not to
+// be believed.
+func (o *RemediateOptions) windowGate(change policy.Change, clocks func() (wall, steady time.Time)) func(context.Context) []string {
+	doubt := o.clockDoubt(clocks)
 	return func(context.Context) []string {
 		if len(change.Windows) == 0 {
 			return nil
 		}
-		now, later := clocks()
-		// The host's sleep looks like a jump: the steady clock stands still meanwhile.
-		if jump := now.Sub(wall) - later.Sub(steady); jump.Abs() > clockSlack {
-			return []string{fmt.Sprintf("the clock was set by %s meanwhile, so it cannot be said whether a change window is open: run it again", jump.Round(time.Second))}
-		}
-		if o.exactly != nil && now.Before(o.exactly.Origin.Time.Add(-clockSlack)) {
-			return []string{fmt.Sprintf("the clock stands at %s, before the plan was made (%s): it cannot be said whether a change window is open",
-				now.Format(time.RFC3339), o.exactly.Origin.Time.Format(time.RFC3339))}
+		now, steady := clocks()
+		if why := doubt(now, steady); why != "" {
+			return []string{"whether a change window is open cannot be said: " + why}
 		}
 		return closedWindow(change, now)
 	}
