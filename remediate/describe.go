@@ -61,7 +61,7 @@ func where(s change.Step) string {
 	o := s.Object()
 	out := fmt.Sprintf("%s %s", o.Family, o.Table)
 	switch {
-	case o.Kind != "rule" && o.Kind != "element": // a flow, a route, a unit: its text says which
+	case o.Backend == rtnetlink, o.Kind != "rule" && o.Kind != "element": // a flow, a route, a unit: its text says which
 		out = o.Kind + " " + o.Text
 	case o.Kind == "element":
 		out += " @" + o.Set

@@ -48,6 +48,11 @@ type Options struct {
 	// runs, without the objects that are gone; nil, or an error: it is not known.
 	Follow func(ctx context.Context, label string, line *host.Line, gone []host.Ref) (host.Way, error)
 
+	// Rehearse runs the steps and their inverse on a private copy of the rules first.
+	// Stage makes one, loaded with the files of the plan's worlds by backend.
+	Rehearse bool
+	Stage    func(ctx context.Context, host Space, files map[string]map[string][]byte) (*Stage, error)
+
 	// Exactly is a plan that was made before: it is carried out as it stands, or
 	// not at all. Only, Include and Irreversible are then its own.
 	Exactly      *PlanFile

@@ -24,6 +24,9 @@ type Result struct {
 	// Until is when a change that waits for its confirmation is rolled back.
 	Until *time.Time `json:"until,omitempty"`
 
+	// Rehearsal is what became of --rehearse; nil where there was none.
+	Rehearsal *Rehearsal `json:"rehearsal,omitempty"`
+
 	// Notes are for the person at the terminal: what a step does besides, what
 	// could not be done exactly as asked.
 	Notes []string `json:"-"`

@@ -78,9 +78,12 @@ func (r *Result) planned(p *plan) *Result {
 	return r
 }
 
-// warned adds why a planned change would be refused.
-func (r *Result) warned(guards []Guarded) *Result {
+// warned adds why a planned change would be refused: by guards, or by its rehearsal.
+func (r *Result) warned(guards []Guarded, rehearsal error) *Result {
 	r.Guards = guards
+	if rehearsal != nil {
+		r.Notes = append(r.Notes, fmt.Sprintf("would be refused (exit code %d): %v", exitRefused, rehearsal))
+	}
 	for _, g := range guards {
 		r.Notes = append(r.Notes, fmt.Sprintf("would be refused (exit code %d): %s", g.ExitCode, g))
 	}
@@ -123,6 +126,7 @@ func (r *Result) show(p *plan, done bool) {
 	r.Left = append([]Left{}, p.left...)
 	r.Notes = append(append([]string{}, p.notes...), p.sideEffects()...)
 	r.Notes = append(r.Notes, r.failedBefore()...)
+	r.Notes = append(r.Notes, r.Rehearsal.words()...)
 }
 
 // shown are the steps as they are shown and written down: exactly those that

@@ -31,7 +31,8 @@ func Run(ctx context.Context, rows []host.Redirect, blind []host.Blind, spaces [
 	}
 	if o.DryRun {
 		r.result.Smoke = r.o.Smoke.listed()
-		return r.result.planned(r.planned).warned(r.o.guarded(ctx, r.planned)), nil
+		err := r.rehearse(ctx)
+		return r.result.planned(r.planned).warned(r.o.guarded(ctx, r.planned), err), nil
 	}
 	if r.planned.refused {
 		return r.result.planned(r.planned).failPlan(exitRefused, errRefused)
@@ -126,6 +127,9 @@ func (r *run) carryOut(ctx context.Context) (result *Result, err error) {
 	}
 	if err := r.lookAgain(ctx); err != nil {
 		return r.result.planned(r.planned).failPlan(exitFor(err), err)
+	}
+	if err := r.rehearse(ctx); err != nil {
+		return r.result.planned(r.planned).failPlan(exitRefused, err)
 	}
 	if err := r.stillOpen(ctx); err != nil {
 		return r.result.planned(r.planned).failPlan(exitRefused, err)

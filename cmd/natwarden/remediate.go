@@ -30,6 +30,7 @@ type RemediateOptions struct {
 	Include      []string
 	Force        []string
 	Irreversible bool
+	Rehearse     bool
 	NoConfirm    bool
 	NoWait       bool
 	Yes          bool
@@ -54,6 +55,7 @@ func (o *RemediateOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.Include, "include", nil, "what else may be touched, `KINDS` of: "+strings.Join(remediate.IncludeKinds(), ", ")+"; routes takes in IPVS services")
 	f.StringSliceVar(&o.Force, "force", nil, "go on although this guard refuses, `GUARD` of: "+strings.Join(remediate.Guards(), ", "))
 	f.BoolVar(&o.Irreversible, "irreversible", false, "go on where the way back cannot be proven")
+	f.BoolVar(&o.Rehearse, "rehearse", false, "run the steps and their inverse in a private network namespace first")
 	f.DurationVar(&o.ConfirmWithin, "confirm-within", 0, "roll the change back unless natwarden confirm comes within this `TIME` (at a terminal: 2m)")
 	f.BoolVar(&o.NoConfirm, "no-confirm", false, "keep the change without a confirmation afterwards")
 	f.BoolVar(&o.NoWait, "no-wait", false, "do not wait for the confirmation: end with status pending")
@@ -252,6 +254,8 @@ func (o *RemediateOptions) options(a *app, pol *policy.Policy) remediate.Options
 
 		RemoveAtMost: pol.Limits.RemoveAtMost,
 		Force:        o.Force,
+		Rehearse:     o.Rehearse,
+		Stage:        newStage,
 		Gates:        o.gates,
 		Smoke:        smokeOf(pol),
 		Now:          time.Now,

@@ -1,5 +1,5 @@
-// Package lab makes throw-away network namespaces, for the tests and for
-// `natwarden demo`. A namespace has no name and no mount: it lives as long as
+// Package lab makes throw-away network namespaces, for the tests, for
+// `natwarden demo` and for rehearsals. A namespace has no name and no mount: it lives as long as
 // the lab holds it and the processes in it run.
 //
 // Nothing here can touch the namespace in which natwarden was started: a Space

@@ -41,7 +41,7 @@ func (Editor) World(ctx context.Context) (*change.World, error) {
 	for _, o := range objects {
 		place := "rtnetlink " + o.Kind
 		w.Places[place] = append(w.Places[place], o.Fingerprint)
-		w.Files["rtnetlink.raw"] = append(w.Files["rtnetlink.raw"], frame(o)...)
+		w.Files[rawFile] = append(w.Files[rawFile], frame(o)...)
 	}
 	for place := range w.Places {
 		slices.Sort(w.Places[place]) // the kernel's order is the metrics' and preferences', not a place
