@@ -54,9 +54,11 @@ func touched(places map[string][]string, steps []change.Step) map[string][]strin
 // policy and the plan.
 func (r *run) snapshot() (string, error) {
 	files := map[string][]byte{}
+	var scope []rollback.Scope
 	for _, g := range r.planned.groups {
+		scope = append(scope, rollback.Scope{Netns: g.space.Label, Backend: g.editor.Backend()})
 		for file, data := range g.world.AllFiles() {
-			files[rollback.FileName(spaceFolder(g.space.Label), g.editor.Backend(), file)] = data
+			files[rollback.SpaceFile(g.space.Label, g.editor.Backend(), file)] = data
 		}
 	}
 	for label, listeners := range r.listening {
@@ -67,7 +69,7 @@ func (r *run) snapshot() (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("writing down the sockets: %w", err)
 		}
-		files[rollback.FileName(spaceFolder(label), "sockets.json")] = data
+		files[rollback.SpaceFile(label, "sockets", "json")] = data
 	}
 	if r.o.Policy != nil {
 		files["policy.yaml"] = r.o.Policy
@@ -77,14 +79,8 @@ func (r *run) snapshot() (string, error) {
 		return "", fmt.Errorf("writing down the plan: %w", err)
 	}
 	files["plan.json"] = steps
-	return r.store.Take(r.origin, files)
-}
-
-// spaceFolder names a namespace in a snapshot's file names; no label can look
-// like the starting namespace.
-func spaceFolder(label string) string {
-	if label == "" {
-		return "here"
+	if files[rollback.ScopeName], err = rollback.WriteScope(scope); err != nil {
+		return "", err
 	}
-	return "netns-" + label
+	return r.store.Take(r.origin, files)
 }

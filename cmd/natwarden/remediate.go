@@ -198,6 +198,9 @@ func (o *RemediateOptions) carryOut(ctx context.Context, a *app, s *spaces, repo
 	if err == nil && result.Change != "" && len(result.Blind) > 0 {
 		err = lookAgain(ctx, s, pol, result)
 	}
+	if err == nil && result.Change != "" {
+		a.pruneAfter()
+	}
 	if err == nil && result.Until != nil {
 		result, err = o.await(ctx, a, result)
 	}

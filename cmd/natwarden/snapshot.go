@@ -16,7 +16,8 @@ import (
 )
 
 func newSnapshot(a *app) *cobra.Command {
-	return group("snapshot", "Keep, list and prove pictures of this host's rules.", newSnapshotTake(a), newSnapshotList(a), newSnapshotShow(a), newSnapshotVerify(a))
+	return group("snapshot", "Keep, list, compare and prove pictures of this host's rules.", newSnapshotTake(a), newSnapshotList(a), newSnapshotShow(a), newSnapshotVerify(a),
+		newSnapshotDiff(a), newSnapshotPrune(a), newSnapshotExport(a))
 }
 
 func newSnapshotTake(a *app) *cobra.Command {
@@ -66,16 +67,18 @@ func runSnapshotTake(ctx context.Context, a *app) (err error) {
 // its editor would need to put everything back.
 func picture(ctx context.Context, s *spaces) (map[string][]byte, []rollback.Netns, error) {
 	files, ids := map[string][]byte{}, []rollback.Netns(nil)
+	var scope []rollback.Scope
 	for _, space := range s.found {
 		ids = append(ids, rollback.Netns{Label: space.Label, Dev: space.ID.Dev, Ino: space.ID.Ino})
 		for _, e := range editors() {
+			scope = append(scope, rollback.Scope{Netns: space.Label, Backend: e.Backend()})
 			err := space.Handle.Do(ctx, func(ctx context.Context) error {
 				world, err := e.World(ctx)
 				if err != nil {
 					return fmt.Errorf("reading %s: %w", e.Backend(), err)
 				}
 				for name, data := range world.AllFiles() {
-					files[rollback.FileName(space.Label, name)] = data
+					files[rollback.SpaceFile(space.Label, e.Backend(), name)] = data
 				}
 				return nil
 			})
@@ -84,7 +87,9 @@ func picture(ctx context.Context, s *spaces) (map[string][]byte, []rollback.Netn
 			}
 		}
 	}
-	return files, ids, nil
+	var err error
+	files[rollback.ScopeName], err = rollback.WriteScope(scope)
+	return files, ids, err
 }
 
 func keep(store *rollback.Store, files map[string][]byte, ids []rollback.Netns) (id string, err error) {
@@ -163,10 +168,11 @@ func (p *page) snapshotLine(s rollback.Snapshot) {
 
 func newSnapshotShow(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "show SNAPSHOT [FILE]",
+		Use:   "show SNAPSHOT|ARCHIVE [FILE]",
 		Short: "show what a snapshot holds, or one of its files",
 		Long: "Shows what a snapshot holds. With FILE it writes that file to standard output as it\n" +
-			"is, after its content was proven." + exitStatus(nil, exitOK, exitError, exitUsage),
+			"is, after its content was proven. ARCHIVE is a file of snapshot export, with a slash\n" +
+			"or a dot in its name." + exitStatus(nil, exitOK, exitError, exitUsage),
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 1 || len(args) > 2 {
 				return usage("natwarden snapshot list lists them", "snapshot show needs a snapshot, and takes one of its files")
@@ -178,6 +184,9 @@ func newSnapshotShow(a *app) *cobra.Command {
 }
 
 func runSnapshotShow(a *app, args []string) error {
+	if isArchive(args[0]) {
+		return a.showArchive(args)
+	}
 	store, err := openStore(a)
 	if err != nil {
 		return err
@@ -188,16 +197,48 @@ func runSnapshotShow(a *app, args []string) error {
 		if err != nil {
 			return err
 		}
-		if a.terminal {
-			return a.showOnTerminal(data)
-		}
-		_, err = a.out.Write(data)
-		return err
+		return a.showFile(data)
 	}
 	s, err := store.Show(args[0])
 	if err != nil {
 		return err
 	}
+	return a.showSnapshot(s)
+}
+
+// showArchive shows what an exported snapshot holds. What is damaged is not shown.
+func (a *app) showArchive(args []string) error {
+	archive, damage, err := openArchive(args[0])
+	if err != nil {
+		return err
+	}
+	if len(args) == 1 {
+		return a.showSnapshot(&archive.Snapshot)
+	}
+	for _, d := range damage {
+		if d.File == args[1] {
+			return fmt.Errorf("snapshot %s: %s %s", archive.ID, d.File, d.Why)
+		}
+	}
+	data, found := archive.Files[args[1]]
+	if !found {
+		data, found = archive.Courtesy[strings.TrimPrefix(args[1], "courtesy/")]
+	}
+	if !found {
+		return fmt.Errorf("snapshot %s has no file %q", archive.ID, args[1])
+	}
+	return a.showFile(data)
+}
+
+func (a *app) showFile(data []byte) error {
+	if a.terminal {
+		return a.showOnTerminal(data)
+	}
+	_, err := a.out.Write(data)
+	return err
+}
+
+func (a *app) showSnapshot(s *rollback.Snapshot) error {
 	if a.json() {
 		return writeJSON(a.out, s)
 	}

@@ -44,18 +44,7 @@ func look(ctx context.Context) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &world{dump: d, tables: map[tableKey]*table{}, broken: map[tableKey]error{}}
-	for _, t := range d.Tables {
-		key := tableKey{t.Family, t.Name}
-		w.order = append(w.order, key)
-		part, err := takeApart(d, t)
-		if err != nil {
-			w.broken[key] = err
-			continue
-		}
-		w.tables[key] = part
-	}
-	return w, nil
+	return take(d), nil
 }
 
 // env lets package xt write rules with the names of their ipsets.

@@ -9,11 +9,13 @@ import (
 	"github.com/natwarden/natwarden/internal/xtables"
 )
 
-// The files that a snapshot keeps.
+// FileName is the name under which World gives the raw tables.
+const FileName = "x_tables.raw"
+
+// The texts that World gives beside it.
 const (
-	rawFile = "x_tables.raw"
-	text4   = "iptables-legacy.v4.save"
-	text6   = "iptables-legacy.v6.save"
+	text4 = "iptables-legacy.v4.save"
+	text6 = "iptables-legacy.v6.save"
 )
 
 // World reads all tables. Places are named "legacy ip nat PREROUTING", so
@@ -32,7 +34,7 @@ func (e *editor) World(ctx context.Context) (*change.World, error) {
 	if len(w.order) == 0 {
 		return out, nil
 	}
-	out.Files[rawFile] = WriteFile(w.dump)
+	out.Files[FileName] = WriteFile(w.dump)
 	for file, family := range map[string]host.Family{text4: host.IP, text6: host.IP6} {
 		if text := xtables.FamilyText(w.dump, family, w.env()); text != "" {
 			out.Files[file] = []byte(text)
