@@ -3,6 +3,7 @@ package remediate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/natwarden/natwarden/internal/change"
+	"github.com/natwarden/natwarden/internal/lab/labtest"
+	"github.com/natwarden/natwarden/internal/netns"
 	"github.com/natwarden/natwarden/rollback"
 )
 
@@ -42,7 +45,7 @@ func TestAConfirmedChangeStays(t *testing.T) {
 		t.Fatalf("%+v %v", got, err)
 	}
 	time.Sleep(600 * time.Millisecond)
-	if err := Watch(t.Context(), r.Change, nil, resolveHere, editors, o); err != nil {
+	if err := Watch(t.Context(), r.Change, resolveHere, editors, o); err != nil {
 		t.Error(err)
 	}
 	if got, err = Await(t.Context(), r, resolveHere, editors, o); err != nil || got.Status != Done || got.ExitCode != 0 || got.Until != nil {
@@ -89,7 +92,7 @@ func TestAChangeThatNobodyConfirmsIsRolledBack(t *testing.T) {
 	}
 	done := make(chan error, 2)
 	for range 2 {
-		go func() { done <- Watch(t.Context(), r.Change, nil, resolveHere, editors, o) }()
+		go func() { done <- Watch(t.Context(), r.Change, resolveHere, editors, o) }()
 	}
 	got, err := Await(t.Context(), r, resolveHere, editors, o)
 	if err == nil || got.Status != RolledBack || got.ExitCode != exitExpired || got.Steps[0].Done || len(got.Left) == 0 {
@@ -227,16 +230,50 @@ func TestWithoutAWatchdogNothingIsChanged(t *testing.T) {
 func TestTheWatchdogUndoesWhatDiedHalfway(t *testing.T) {
 	t.Parallel()
 	nft, _, editors, o := half(t)
-	orphaned, done := make(chan struct{}), make(chan error, 1)
-	go func() { done <- Watch(t.Context(), newest(t, o).ID, orphaned, resolveHere, editors, o) }()
+	s, err := rollback.Open(o.StateDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	run, err := s.Lock(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- Watch(t.Context(), newest(t, o).ID, resolveHere, editors, o) }()
 	select {
 	case err := <-done:
 		t.Fatalf("it acted while the run lived: %v", err)
 	case <-time.After(3 * tick):
 	}
-	close(orphaned)
+	if err := run.Release(); err != nil {
+		t.Fatal(err)
+	}
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
 	wantPlaces(t, nft, nat, "a", "b", "c", "d")
+}
+
+// A change is watched only where its network namespaces are those that were changed.
+func TestWatchable(t *testing.T) {
+	t.Parallel()
+	_, _, _, o, r := waiting(t, time.Hour)
+	if err := Watchable(t.Context(), r.Change, resolveHere, o); err != nil {
+		t.Error(err)
+	}
+	space := labtest.New(t)
+	elsewhere := func(context.Context, string) (netns.Handle, error) {
+		return netns.Open(fmt.Sprintf("/proc/self/fd/%d", space.Handle().Fd()))
+	}
+	for name, resolve := range map[string]Resolve{"elsewhere": elsewhere,
+		"nowhere": func(context.Context, string) (netns.Handle, error) { return netns.Handle{}, errTest }} {
+		if err := Watchable(t.Context(), r.Change, resolve, o); err == nil {
+			t.Errorf("it could be watched from %s", name)
+		}
+	}
+	o.StateDir = t.TempDir()
+	if err := Watchable(t.Context(), r.Change, resolveHere, o); err == nil {
+		t.Error("a change that is not there could be watched")
+	}
 }

@@ -2,6 +2,7 @@ package remediate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,20 +21,22 @@ const (
 
 // Watch is the watchdog of one change: it returns when the change has ended,
 // and undoes it when nobody confirmed it in time, or when the run that makes it died before it
-// was done (orphaned is closed then). It holds no lock while it waits; several may watch one change.
-func Watch(ctx context.Context, id string, orphaned <-chan struct{}, resolve Resolve, editors []change.Editor, o Options) error {
+// was done: that run holds the lock until then, and the kernel takes the lock from the dead.
+// Watch holds no lock while it waits; several may watch one change.
+func Watch(ctx context.Context, id string, resolve Resolve, editors []change.Editor, o Options) error {
 	o = o.withDefaults()
 	var until time.Time
 	for {
 		began := time.Now()
-		due, ended, err := o.due(id, orphaned)
+		due, ended, err := o.due(id)
 		if ended {
 			return nil
 		}
 		if due {
 			_, err = Recover(ctx, resolve, editors, o)
 		}
-		if err == nil {
+		var busy *rollback.BusyError
+		if err == nil || errors.As(err, &busy) {
 			until = time.Time{}
 		} else if until.IsZero() {
 			until = time.Now().Add(stubborn)
@@ -46,8 +49,9 @@ func Watch(ctx context.Context, id string, orphaned <-chan struct{}, resolve Res
 	}
 }
 
-// due says whether a change is to be undone now, or has ended.
-func (o Options) due(id string, orphaned <-chan struct{}) (due, ended bool, err error) {
+// due says whether a change is to be undone as soon as the lock is free, or has
+// ended.
+func (o Options) due(id string) (due, ended bool, err error) {
 	c, left, err := o.stand(id)
 	if err != nil {
 		return false, false, err
@@ -58,12 +62,32 @@ func (o Options) due(id string, orphaned <-chan struct{}) (due, ended bool, err 
 	case rollback.Waiting:
 		return left == 0, false, nil
 	}
-	select {
-	case <-orphaned:
-		return true, false, nil
-	default:
-		return false, false, nil
+	return true, false, nil
+}
+
+// Watchable says why a change cannot be watched from here: it is another
+// host's, or one of its network namespaces is not the one that was changed.
+func Watchable(ctx context.Context, id string, resolve Resolve, o Options) error {
+	c, _, err := o.withDefaults().stand(id)
+	if err != nil {
+		return err
 	}
+	for _, changed := range c.Plan.Origin.Netns {
+		handle, err := resolve(ctx, changed.Label)
+		if err != nil {
+			return fmt.Errorf("opening network namespace %s: %w", name(changed.Label), err)
+		}
+		s := Space{changed.Label, handle}
+		here, err := s.identity()
+		s.close()
+		if err != nil {
+			return err
+		}
+		if here != changed {
+			return fmt.Errorf("network namespace %s is not the one that change %s changes", name(changed.Label), c.ID)
+		}
+	}
+	return nil
 }
 
 // stand reads how a change stands, without the lock.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -40,9 +39,6 @@ type RemediateOptions struct {
 	exactly   *remediate.PlanFile // read from Plan
 	planBytes []byte              // of Plan, as they were read: what is signed
 	gates     []remediate.Gate    // of the policy, as it was when the verb began
-
-	// alive tells the watchdog that this process lives, as long as it is open.
-	alive io.Closer
 }
 
 // AddFlags defines the flags.
@@ -267,11 +263,8 @@ func (o *RemediateOptions) options(a *app, pol *policy.Policy) remediate.Options
 		Settle:       settleTime,
 
 		ConfirmWithin: o.ConfirmWithin,
-		Watchdog: func(change, dir string) (err error) {
-			o.alive, err = watchdog(change, dir)
-			return err
-		},
-		Alone:   proc.AloneInNetns,
-		Witness: witness,
+		Watchdog:      a.watchdog,
+		Alone:         proc.AloneInNetns,
+		Witness:       witness,
 	}
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // treePackages is what the tree has beside a minimal Debian.
-const treePackages = "systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,openssh-client,socat,iproute2,nftables"
+const treePackages = "systemd,systemd-sysv,dbus,libpam-systemd,procps,openssh-server,openssh-client,socat,iproute2,nftables"
 
 // TestUnderSystemd runs natwarden on hosts where systemd is process 1: in
 // systemd-nspawn over a debootstrap tree, in network namespaces of the lab.
@@ -37,7 +37,8 @@ func TestUnderSystemd(t *testing.T) {
 		t.Skip("natwarden is not held against systemd: no tree could be made")
 	}
 	for name, test := range map[string]func(*testing.T, *machine){
-		"units": stopsUnits,
+		"units":   stopsUnits,
+		"confirm": confirmsUnderSystemd,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"syscall"
@@ -15,48 +14,52 @@ import (
 	"github.com/natwarden/natwarden/remediate"
 )
 
-// The watchdog is natwarden once more, in a session of its own, so that
-// neither the end of the terminal nor of natwarden ends it. These are the descriptors that it inherits.
-const (
-	lifeline = 3 // a pipe whose other end the change's natwarden holds: its end is that process's end
-	ready    = 4 // the watchdog writes a byte here when it watches
-)
+const watchdogVerb = "watchdog"
 
 // readyTime is how long the watchdog may take to start.
 const readyTime = 20 * time.Second
 
-const watchdogVerb = "watchdog"
-
-// watchdog starts what rolls the change back. What it returns is to be kept
-// open as long as the change is made.
-func watchdog(change, stateDir string) (alive io.Closer, err error) {
-	lifeRead, lifeWrite, err := os.Pipe()
-	if err != nil {
-		return nil, fmt.Errorf("making a pipe: %w", err)
+// watchdog starts what rolls the change back unless it is confirmed: natwarden
+// once more, as a transient unit of systemd where that runs, and else as a detached process.
+// Should both come to run, the lock of the state directory keeps them apart.
+func (a *app) watchdog(change, stateDir string) error {
+	ctx, stop := context.WithTimeout(context.Background(), readyTime+exitTime)
+	defer stop()
+	err := watchAsUnit(ctx, change, stateDir)
+	if err == nil {
+		return nil
 	}
-	defer lifeRead.Close()
+	if !errors.Is(err, errNoSystemd) {
+		a.note("systemd does not run the watchdog, a process of its own does: %s", clean(err.Error()))
+	}
+	return watchDetached(change, stateDir)
+}
+
+// ready is the descriptor at which a detached watchdog writes a byte when it watches.
+const ready = 3
+
+// watchDetached starts the watchdog in a session of its own, so that neither the
+// end of the terminal nor of natwarden ends it.
+func watchDetached(change, stateDir string) error {
 	readyRead, readyWrite, err := os.Pipe()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("making a pipe: %w", err), lifeWrite.Close())
+		return fmt.Errorf("making a pipe: %w", err)
 	}
 	defer readyRead.Close()
 	cmd := &exec.Cmd{
 		Path:        "/proc/self/exe", // this very program, also after its file was replaced
 		Args:        []string{"natwarden", watchdogVerb, change, "--state-dir", stateDir},
 		Dir:         "/",
-		ExtraFiles:  []*os.File{lifeRead, readyWrite},
+		ExtraFiles:  []*os.File{readyWrite},
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
 	err = cmd.Start()
 	readyWrite.Close()
-	if err == nil {
-		go func() { _ = cmd.Wait() }() // it outlives us, or ends without a word
-		err = heard(readyRead)
-	}
 	if err != nil {
-		return nil, errors.Join(err, lifeWrite.Close())
+		return err
 	}
-	return lifeWrite, nil
+	go func() { _ = cmd.Wait() }() // it outlives us, or ends without a word
+	return heard(readyRead)
 }
 
 // heard waits for the watchdog's word that it watches.
@@ -72,30 +75,42 @@ func heard(from *os.File) error {
 
 // newWatchdog is the verb by which natwarden starts itself; it is not for people.
 func newWatchdog(a *app) *cobra.Command {
-	return &cobra.Command{
+	asUnit := false
+	cmd := &cobra.Command{
 		Use:    watchdogVerb + " CHANGE",
 		Short:  "roll a change back unless it is confirmed (natwarden starts this itself)",
 		Hidden: true,
 		Args:   cobra.ExactArgs(1),
-		RunE:   func(cmd *cobra.Command, args []string) error { return runWatchdog(cmd.Context(), a, args[0]) },
+		RunE:   func(cmd *cobra.Command, args []string) error { return runWatchdog(cmd.Context(), a, args[0], asUnit) },
 	}
+	cmd.Flags().BoolVar(&asUnit, "as-unit", false, "systemd started this, and is told when it watches")
+	return cmd
 }
 
 // runWatchdog watches. No signal that can be caught ends it: whoever wants it
 // gone confirms the change or rolls it back.
-func runWatchdog(ctx context.Context, a *app, change string) error {
-	life, word := os.NewFile(lifeline, "lifeline"), os.NewFile(ready, "ready")
-	if life == nil || word == nil {
-		return usage("natwarden remediate --confirm-within starts it", "natwarden starts the watchdog itself")
+func runWatchdog(ctx context.Context, a *app, change string, asUnit bool) error {
+	tell := tellParent
+	if asUnit {
+		tell = notify
 	}
-	orphaned := make(chan struct{})
-	go func() {
-		_, _ = io.Copy(io.Discard, life) // ends when the other end does
-		close(orphaned)
-	}()
-	_, err := word.Write([]byte{'\n'})
-	if err = errors.Join(err, word.Close()); err != nil {
+	// A unit stands in the network namespace of process 1, whoever called natwarden.
+	err := remediate.Watchable(ctx, change, resolve, a.recoverOptions())
+	if err == nil {
+		err = tell()
+	}
+	if err != nil {
 		return usage("natwarden remediate --confirm-within starts it", "natwarden starts the watchdog itself: %w", err)
 	}
-	return remediate.Watch(context.WithoutCancel(ctx), change, orphaned, resolve, editors(), a.recoverOptions())
+	return remediate.Watch(context.WithoutCancel(ctx), change, resolve, editors(), a.recoverOptions())
+}
+
+// tellParent tells who started a detached watchdog that it watches.
+func tellParent() error {
+	word := os.NewFile(ready, "ready")
+	if word == nil {
+		return os.ErrInvalid
+	}
+	_, err := word.Write([]byte{'\n'})
+	return errors.Join(err, word.Close())
 }
