@@ -28,14 +28,14 @@ COMMIT
 	var is, became *change.World
 	from.MustDo(t, func(ctx context.Context) (err error) { is, err = New("").World(ctx); return err })
 	to.MustDo(t, func(ctx context.Context) error {
-		lacking, err := Load(ctx, is.Files[rawFile])
+		lacking, err := Load(ctx, is.Files[FileName])
 		if err != nil || len(lacking) > 0 {
 			t.Errorf("%q %v", lacking, err)
 		}
 		if became, err = New("").World(ctx); err != nil {
 			return err
 		}
-		if _, err := Load(ctx, is.Files[rawFile]); err == nil || !strings.Contains(err.Error(), "only an empty one") {
+		if _, err := Load(ctx, is.Files[FileName]); err == nil || !strings.Contains(err.Error(), "only an empty one") {
 			t.Errorf("loaded into what is not empty: %v", err)
 		}
 		return nil
@@ -52,7 +52,7 @@ func TestATableThatTheKernelRefusesIsNamed(t *testing.T) {
 	var is *change.World
 	from.MustDo(t, func(ctx context.Context) (err error) { is, err = New("").World(ctx); return err })
 	to.MustDo(t, func(ctx context.Context) error {
-		lacking, err := Load(ctx, is.Files[rawFile])
+		lacking, err := Load(ctx, is.Files[FileName])
 		if err != nil || len(lacking) != 1 || !strings.HasPrefix(lacking[0], "legacy ip nat: ") {
 			t.Errorf("%q %v", lacking, err)
 		}
