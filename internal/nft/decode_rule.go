@@ -16,6 +16,7 @@ type machine struct {
 	chain     *Chain
 	values    []value // values[0] stands for "nothing was loaded"
 	states    []state
+	partly    []state // what of the rule is done before an expression ends it
 	opaque    []string
 	reason    []string // why each of opaque, for Blind
 	native    bool     // an expression that iptables-nft never writes
@@ -81,10 +82,7 @@ func (m *machine) decode(raw *Rule, out *host.Rule, room []host.Branch) {
 		}
 		m.doubt("expressions that are torn")
 	}
-	for i := range m.states {
-		m.settle(&m.states[i])
-		room = append(room, m.states[i].branch)
-	}
+	room = m.branches(room)
 	m.t.branches += len(room)
 	out.Branches, out.Opaque = room, slices.Clone(m.opaque)
 	out.Comment = commentOf(raw.Userdata)
@@ -111,7 +109,7 @@ func (m *machine) label(raw *Rule, out *host.Rule) {
 
 func (m *machine) reset() {
 	m.values = append(m.values[:0], value{})
-	m.states = append(m.states[:0], state{})
+	m.states, m.partly = append(m.states[:0], state{}), m.partly[:0]
 	m.opaque, m.reason, m.xtTexts = m.opaque[:0], m.reason[:0], m.xtTexts[:0]
 	m.native, m.xtUsed, m.effect, m.note = false, false, false, ""
 	m.nativeNAT, m.counted, m.prev = false, false, order{}
@@ -165,7 +163,11 @@ func (m *machine) step(name, data []byte) {
 			"attributes of expression "+quoted(string(name))+" are unknown")
 		return
 	}
+	before := m.acted()
 	do.run(m, &m.f)
+	if len(before) > 0 {
+		m.keepPartly(before)
+	}
 }
 
 func (m *machine) unknownExpr(name string) {

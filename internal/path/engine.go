@@ -16,9 +16,10 @@ type Engine struct {
 	filled map[string]bool // texts of empty ipsets that packets fill
 	views  [2]*view        // of IPv4, of IPv6
 
-	ports    map[uint16][]int // listeners on a port
-	listened host.Ports       // all ports of listeners
-	bridged  bool             // a bridge has rules
+	ports    map[uint16][]int  // listeners on a port
+	listened host.Ports        // all ports of listeners
+	bridged  bool              // a bridge has rules
+	lower    map[string]string // by interface: rules that packets pass before its own
 
 	// What is known of whole classes of packets.
 	kinds            []ifkind
@@ -46,6 +47,12 @@ func NewEngine(w World) *Engine {
 	}
 	e.listened = listenedOn(w.Space)
 	e.bridged = slices.ContainsFunc(e.bases, func(b *base) bool { return b.table.Family == host.Bridge })
+	e.lower = map[string]string{}
+	for _, i := range w.Space.Ifaces {
+		if words := e.before(i, 0); words != "" {
+			e.lower[i.Name] = words
+		}
+	}
 	e.views = [2]*view{e.newView(host.IP), e.newView(host.IP6)}
 	return e
 }

@@ -194,14 +194,34 @@ func TestChainsOfEqualPriorityInTwoTables(t *testing.T) {
 	}
 }
 
-// What the rules of a bridge do to frames is not followed, and said.
-func TestRulesOfABridge(t *testing.T) {
-	bridge := table("filter", chain("filter", "forward", -200, "drop"))
-	bridge.Family = host.Bridge
-	space := &host.Space{Tables: []*host.Table{bridge}, Ifaces: []host.Iface{{Name: "in0", Kind: "bridge"}}}
-	got := path.Follow(path.World{Space: space, Routes: routes{}, Sockets: true}, packet(80))
-	if want := "unknown if a rule of the bridge takes it | nobody refused if in other cases"; short(got) != want {
-		t.Errorf("got %s, want %s", short(got), want)
+// What rules below the interface do to frames is not followed, and said.
+func TestRulesBelowTheInterface(t *testing.T) {
+	drop := func(family host.Family, c *host.Chain) *host.Table {
+		x := table("filter", c)
+		x.Family = family
+		return x
+	}
+	ingress := chain("filter", "ingress", 0, "drop")
+	ingress.Base.Devices = []string{"port"}
+	for _, tt := range []struct {
+		name   string
+		table  *host.Table
+		ifaces []host.Iface
+		want   string
+	}{
+		{"a bridge", drop(host.Bridge, chain("filter", "forward", -200, "drop")), []host.Iface{{Name: "in0", Kind: "bridge"}}, "unknown if a rule of the bridge takes it | nobody refused if in other cases"},
+		{"a port", drop(host.Netdev, ingress), []host.Iface{{Name: "in0", Index: 2, Kind: "bridge"}, {Name: "port", Index: 3, Master: 2}}, "unknown if a rule at port, below in0, takes it | nobody refused if in other cases"},
+		{"a VLAN", drop(host.Netdev, ingress), []host.Iface{{Name: "in0", Index: 2, Kind: "vlan", Other: 3, OtherNetns: -1}, {Name: "port", Index: 3}}, "unknown if a rule at port, below in0, takes it | nobody refused if in other cases"},
+		{"a VLAN on a bridge", drop(host.Bridge, chain("filter", "input", 0, "drop")), []host.Iface{{Name: "in0", Index: 2, Kind: "vlan", Other: 3, OtherNetns: -1}, {Name: "br", Index: 3, Kind: "bridge"}}, "unknown if a rule of the bridge takes it | nobody refused if in other cases"},
+		{"another interface", drop(host.Netdev, ingress), []host.Iface{{Name: "in0", Index: 2}, {Name: "port", Index: 3}}, "nobody refused"},
+		{"one that stands on itself", drop(host.Netdev, ingress), []host.Iface{{Name: "in0", Index: 2, Master: 2}}, "nobody refused"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			space := &host.Space{Tables: []*host.Table{tt.table}, Ifaces: tt.ifaces}
+			if got := short(path.Follow(path.World{Space: space, Routes: routes{}, Sockets: true}, packet(80))); got != tt.want {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		})
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 // ifkind is interfaces that no rule, route or translation tells apart.
 type ifkind struct {
 	names  []string
-	bridge bool
+	before string // rules that packets pass before those of the interface
 	// absent is true of the kind that stands for interfaces that are not there.
 	absent bool
 	// first4 and first6 are what REDIRECT makes of a destination (of IPv6 one that
@@ -100,7 +100,7 @@ func absent(patterns []string, have []host.Iface) []string {
 }
 
 func (e *Engine) kindOf(i host.Iface) ifkind {
-	k := ifkind{names: []string{i.Name}, bridge: i.Kind == "bridge"}
+	k := ifkind{names: []string{i.Name}, before: e.lower[i.Name]}
 	if e.world.Routes != nil {
 		k.first4 = e.world.Routes.First(i.Name, netip.IPv4Unspecified())
 		k.first6 = e.world.Routes.First(i.Name, netip.IPv6Unspecified())
@@ -121,7 +121,7 @@ func (e *Engine) neighbour(a netip.Addr) netip.Addr {
 
 func (i *ifkind) signature(patterns []string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%v %v %v", i.first4, i.first6, i.bridge)
+	fmt.Fprintf(&b, "%v %v %v", i.first4, i.first6, i.before)
 	for _, p := range patterns {
 		if fits(p, i.names[0]) {
 			b.WriteString(" " + p)

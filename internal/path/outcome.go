@@ -61,8 +61,8 @@ func (k *walker) elsewhere(s state) {
 	for _, name := range k.world.Unread {
 		k.unknown(s.guessing(name+" takes it"), name+" could not be read")
 	}
-	if k.overBridge() {
-		k.unknown(s.guessing("a rule of the bridge takes it"), "it arrives over a bridge, whose own rules are not followed")
+	if words := k.beforehand(); words != "" && !k.packet.Own {
+		k.unknown(s.guessing(words), "it arrives over "+k.packet.In+", and the rules below that are not followed")
 	}
 	for i := range k.world.Space.Redirects {
 		r := &k.world.Space.Redirects[i]
@@ -78,16 +78,6 @@ func (k *walker) elsewhere(s state) {
 		}
 		k.unknown(s.guessing(words), "what "+r.Mechanism+" "+r.Kind+" does with it is not known")
 	}
-}
-
-// overBridge says whether the packet passes rules of a bridge before it is routed.
-func (k *walker) overBridge() bool {
-	if !k.bridged {
-		return false
-	}
-	k.cutIn(func(i *ifkind) bool { return i.bridge })
-	over := slices.ContainsFunc(k.world.Space.Ifaces, func(i host.Iface) bool { return i.Name == k.packet.In && i.Kind == "bridge" })
-	return over
 }
 
 // answer joins what the ways have in common.
