@@ -69,21 +69,36 @@ func (f *PlanFile) shown() []Step {
 	return out
 }
 
-// Marshal writes the file.
+// Marshal writes the file, in the one form in which it is read again.
 func (f *PlanFile) Marshal() ([]byte, error) {
-	data, err := json.MarshalIndent(f, "", " ")
+	data, err := f.encode()
 	if err != nil {
-		return nil, fmt.Errorf("writing the plan: %w", err)
+		return nil, err
 	}
-	data = append(data, '\n')
-	if _, err := ParsePlanFile(data); err != nil {
+	// Once there and back: what JSON cannot hold (bytes of a comment that are no
+	// UTF-8) is then written as it is read.
+	back, err := decodePlanFile(data)
+	if err == nil {
+		data, err = back.encode()
+	}
+	if err == nil {
+		_, err = ParsePlanFile(data)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("the plan cannot be read back: %w", err)
 	}
 	return data, nil
 }
 
-// ParsePlanFile reads a plan file strictly.
-func ParsePlanFile(data []byte) (*PlanFile, error) {
+func (f *PlanFile) encode() ([]byte, error) {
+	data, err := json.MarshalIndent(f, "", " ")
+	if err != nil {
+		return nil, fmt.Errorf("writing the plan: %w", err)
+	}
+	return append(data, '\n'), nil
+}
+
+func decodePlanFile(data []byte) (*PlanFile, error) {
 	var f PlanFile
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
@@ -92,6 +107,15 @@ func ParsePlanFile(data []byte) (*PlanFile, error) {
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("something stands behind the plan")
+	}
+	return &f, nil
+}
+
+// ParsePlanFile reads a plan file strictly.
+func ParsePlanFile(data []byte) (*PlanFile, error) {
+	f, err := decodePlanFile(data)
+	if err != nil {
+		return nil, err
 	}
 	if f.Kind != planFileKind || f.SchemaVersion != planFileForm {
 		return nil, fmt.Errorf("it is %q of form %d, not %q of form %d", f.Kind, f.SchemaVersion, planFileKind, planFileForm)
@@ -104,7 +128,25 @@ func ParsePlanFile(data []byte) (*PlanFile, error) {
 			return nil, fmt.Errorf("group %d: %w", i, err)
 		}
 	}
-	return &f, f.checkShown()
+	if err := f.checkShown(); err != nil {
+		return nil, err
+	}
+	return f, f.checkForm(data)
+}
+
+// checkForm refuses a file that is not byte for byte as natwarden writes it. JSON
+// lets a key stand twice, and this library takes "GROUPS" for "groups": those who review and sign
+// a file with another program would then not see what is done.
+func (f *PlanFile) checkForm(data []byte) error {
+	want, err := f.encode()
+	if err != nil || bytes.Equal(data, want) {
+		return err
+	}
+	i := 0
+	for i < min(len(data), len(want)) && data[i] == want[i] {
+		i++
+	}
+	return fmt.Errorf("from line %d on it is not written as natwarden writes it", 1+bytes.Count(data[:i], []byte("\n")))
 }
 
 // checkShown refuses a file that shows its readers something else than it does.

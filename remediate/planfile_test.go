@@ -1,6 +1,7 @@
 package remediate
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"strings"
@@ -106,12 +107,20 @@ func TestPlanFilesThatAreNotAsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, alter := range map[string]func(string) string{
-		"an unknown key": func(s string) string { return strings.Replace(s, `"kind"`, `"more": 1, "kind"`, 1) },
-		"behind it":      func(s string) string { return s + "{}" },
-		"torn":           func(s string) string { return s[:len(s)/2] },
-		"another kind":   func(s string) string { return strings.Replace(s, planFileKind, "x", 1) },
-		"a later form":   func(s string) string { return strings.Replace(s, `"schema_version": 1`, `"schema_version": 2`, 1) },
-		"it shows a lie": func(s string) string { return strings.Replace(s, `"before": "rule b"`, `"before": "rule harmless"`, 1) },
+		"an unknown key":    func(s string) string { return strings.Replace(s, `"kind"`, `"more": 1, "kind"`, 1) },
+		"behind it":         func(s string) string { return s + "{}" },
+		"a blank behind it": func(s string) string { return s + " " },
+		"a key twice": func(s string) string {
+			return strings.Replace(s, `"irreversible": false`, `"irreversible": true, "irreversible": false`, 1)
+		},
+		"a key that only we take": func(s string) string {
+			return strings.Replace(s, `"irreversible": false`, `"irreversible": false, "IRREVERSIBLE": true`, 1)
+		},
+		"other groups for others": func(s string) string { return strings.Replace(s, `"groups": [`, `"groups": [], "Groups": [`, 1) },
+		"torn":                    func(s string) string { return s[:len(s)/2] },
+		"another kind":            func(s string) string { return strings.Replace(s, planFileKind, "x", 1) },
+		"a later form":            func(s string) string { return strings.Replace(s, `"schema_version": 1`, `"schema_version": 2`, 1) },
+		"it shows a lie":          func(s string) string { return strings.Replace(s, `"before": "rule b"`, `"before": "rule harmless"`, 1) },
 		"it shows less": func(s string) string {
 			var f PlanFile
 			if err := json.Unmarshal([]byte(s), &f); err != nil {
@@ -155,8 +164,22 @@ func FuzzPlanFile(f *testing.F) {
 				}
 			}
 		}
-		if _, err := p.Marshal(); err != nil {
-			t.Errorf("what was read cannot be written: %v", err)
+		if again, err := p.Marshal(); err != nil || !bytes.Equal(again, data) {
+			t.Errorf("what was read is written otherwise: %v", err)
 		}
 	})
+}
+
+// A comment may hold bytes that JSON cannot.
+func TestAPlanWithBytesThatAreNoUTF8(t *testing.T) {
+	f, _, _, _ := planned(t, options(t))
+	f.Groups[0].Steps[0].Before.Text = "rule \xff\xfe <&>\u2028"
+	f.Steps = f.shown()
+	data, err := f.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ParsePlanFile(data); err != nil {
+		t.Error(err)
+	}
 }

@@ -16,8 +16,11 @@ import (
 
 // checkSigners refuses a policy that asks for approvals and names nobody who can
 // give them, before the host is read.
-func (o *RemediateOptions) checkSigners(pol *policy.Policy) error {
+func (o *RemediateOptions) checkSigners(a *app, pol *policy.Policy) error {
 	if pol.Change.Approvals == 0 || o.forces(remediate.GuardApproval) {
+		if len(o.Signature) > 0 {
+			a.note("the signatures are not looked at: no approval is asked for")
+		}
 		return nil
 	}
 	err := policy.TrustedProgram(sshsig.Program)

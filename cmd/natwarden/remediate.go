@@ -99,7 +99,7 @@ func runRemediate(ctx context.Context, a *app, o *RemediateOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := o.checkSigners(pol); err != nil {
+	if err := o.checkSigners(a, pol); err != nil {
 		return err
 	}
 	o.gates = o.gatesOf(a, pol)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/natwarden/natwarden/internal/host"
@@ -51,11 +52,25 @@ func answered(ctx context.Context, closed []host.Closed) ([]string, error) {
 		if out[i], err = l.opened(engine, c); err != nil {
 			return nil, err
 		}
-		if out[i] == "" && takesConnection(ctx, c) {
-			out[i] = "this host itself can still connect to it"
-		}
 	}
+	connectToo(ctx, closed, out)
 	return out, nil
+}
+
+// connectToo tries, side by side, the ports that nobody answers by the rules.
+func connectToo(ctx context.Context, closed []host.Closed, out []string) {
+	var wait sync.WaitGroup
+	for i := range closed {
+		if out[i] != "" {
+			continue
+		}
+		wait.Go(func() {
+			if takesConnection(ctx, &closed[i]) {
+				out[i] = "this host itself can still connect to it"
+			}
+		})
+	}
+	wait.Wait()
 }
 
 // takesConnection tries the port for real. Packets of the host itself do not pass

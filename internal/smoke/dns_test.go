@@ -167,3 +167,25 @@ func TestDNSAsksNobodyElse(t *testing.T) {
 	}}.start()
 	check(t, "localhost", why(t, host.Probe{DNS: &host.DNSProbe{Server: server, Name: "localhost", Type: "A"}}), "NameError")
 }
+
+func FuzzDNSAnswer(f *testing.F) {
+	q := dnsmessage.Message{Header: dnsmessage.Header{Response: true}, Questions: []dnsmessage.Question{{Name: dnsmessage.MustNewName("www.example.org."), Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}}}
+	for _, m := range with(q, alias, address(1), &dnsmessage.TXTResource{TXT: []string{"x"}}, &dnsmessage.MXResource{Pref: 1, MX: dnsmessage.MustNewName("m.")}) {
+		data, err := m.Pack()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var m dnsmessage.Message
+		if m.Unpack(data) != nil || !answers(&m, m.ID, q.Questions[0]) {
+			return
+		}
+		for _, kind := range []string{"A", "AAAA", "CNAME", "MX", "NS", "TXT"} {
+			if judgeDNS(&host.DNSProbe{Type: kind}, &m) == nil && len(m.Answers) == 0 {
+				t.Errorf("%s: an answer out of nothing", kind)
+			}
+		}
+	})
+}
