@@ -6,30 +6,51 @@ import (
 	"strings"
 
 	"github.com/natwarden/natwarden/internal/host"
+	"github.com/natwarden/natwarden/internal/portmap"
 )
 
 // portRows joins redirects and listeners of one namespace: who answers on each
-// port. A redirect stands before the listener that it hides.
-func portRows(netns string, rows []host.Redirect, listeners []host.Listener) []PortRow {
+// port. What rules do is followed (package portmap); of what else redirects, and
+// where routes or sockets were not read, the row itself is all that is known.
+func portRows(netns string, rows []host.Redirect, listeners []host.Listener, answers *portmap.Map) []PortRow {
 	out := make([]PortRow, 0, len(rows)+2*len(listeners))
-	taken := takenPorts{}
+	taken, others := takenPorts{}, takenPorts{} // by all rows; by those that are not followed
 	for i := range rows {
 		r := &rows[i]
-		if !answers(r) {
+		if !decides(r) {
+			continue
+		}
+		taken.add(r)
+		if answers.Followed(i) {
+			out = append(out, portLines(netns, answers.Of(i))...)
 			continue
 		}
 		out = append(out, redirectRow(netns, r))
-		taken.add(r)
+		others.add(r)
 	}
 	taken.seal()
+	others.seal()
 	for i := range listeners {
-		out = append(out, listenerRows(netns, &listeners[i], taken)...)
+		rows, ok := followedListener(netns, &listeners[i], others, answers)
+		if !ok {
+			rows = listenerRows(netns, &listeners[i], taken)
+		}
+		out = append(out, rows...)
 	}
 	return out
 }
 
-// answers says whether a redirect decides who answers packets from outside.
-func answers(r *host.Redirect) bool {
+func portLines(netns string, lines []portmap.Line) []PortRow {
+	out := make([]PortRow, 0, len(lines))
+	for _, l := range lines {
+		out = append(out, PortRow{Proto: l.Proto, Family: l.Family, Address: l.Address, Ports: l.Ports, Condition: l.Condition,
+			AnsweredBy: l.AnsweredBy, Redirects: l.Redirects, Netns: netns, Reason: l.Reason})
+	}
+	return out
+}
+
+// decides says whether a redirect decides who answers packets from outside.
+func decides(r *host.Redirect) bool {
 	return !r.Info && r.Direction == "inbound" && (r.State == host.Active || r.State == host.Unknown)
 }
 
@@ -101,6 +122,27 @@ func (t takenPorts) has(p host.Proto, f host.Family, port uint16) bool {
 		return 0
 	})
 	return found
+}
+
+// followedListener gives the rows of a socket to which the packets are
+// followed. It is false where they cannot be.
+func followedListener(netns string, l *host.Listener, taken takenPorts, answers *portmap.Map) ([]PortRow, bool) {
+	bound, err := netip.ParseAddr(l.Address)
+	if err != nil {
+		return nil, false
+	}
+	var out []PortRow
+	for _, f := range familiesOf(l, bound) {
+		if taken.has(number(l.Proto), f, l.Port) && !bound.IsLoopback() {
+			continue
+		}
+		lines, ok := answers.Listener(l, f)
+		if !ok {
+			return nil, false
+		}
+		out = append(out, portLines(netns, lines)...)
+	}
+	return out, true
 }
 
 // listenerRows gives a row for each packet family that the socket takes and no

@@ -80,6 +80,8 @@ type PortRow struct {
 	AnsweredBy []string    `json:"answered_by"`
 	Redirects  []string    `json:"redirects"`
 	Netns      string      `json:"netns,omitempty"`
+	// Reason says why nobody answers.
+	Reason string `json:"reason,omitempty"`
 }
 
 // Exception is a policy entry that allowed something in this report.

@@ -3,12 +3,15 @@ package audit
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/natwarden/natwarden/internal/host"
 	"github.com/natwarden/natwarden/internal/owner"
+	"github.com/natwarden/natwarden/internal/path"
+	"github.com/natwarden/natwarden/internal/portmap"
 	"github.com/natwarden/natwarden/internal/walk"
 	"github.com/natwarden/natwarden/policy"
 )
@@ -17,6 +20,7 @@ import (
 // the report. What could not be read stands in Blind; only a cancelled context is an error.
 func Run(ctx context.Context, in Input, pol *policy.Policy, now time.Time) (*Report, error) {
 	state := read(ctx, in)
+	defer closeRoutes(state.Spaces)
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("reading the host: %w", err)
 	}
@@ -42,6 +46,7 @@ func Run(ctx context.Context, in Input, pol *policy.Policy, now time.Time) (*Rep
 func (r *Report) addSpace(space *host.Space, sockets bool, unheard string, ids numbers) {
 	rows := append(walk.Redirects(space, walk.Options{SocketsRead: sockets}), inOrder(space.Redirects)...)
 	ids.tell(rows) // before anything names a row by its id
+	answers := portmap.Of(path.World{Netns: space.Netns, Space: space, Routes: space.Routes, Sockets: sockets}, rows)
 	owners := owner.NewFinder()
 	joinProcesses(rows, space)
 	joinQueues(rows, space)
@@ -63,7 +68,7 @@ func (r *Report) addSpace(space *host.Space, sockets bool, unheard string, ids n
 	}
 	r.Listeners = append(r.Listeners, space.Listeners...)
 	if space.Unreached == "" { // else nobody outside is answered
-		r.Ports = append(r.Ports, portRows(space.Netns, rows, space.Listeners)...)
+		r.Ports = append(r.Ports, portRows(space.Netns, rows, space.Listeners, answers)...)
 	}
 }
 
@@ -74,6 +79,15 @@ func socketsRead(s *host.State) bool {
 		}
 	}
 	return slices.ContainsFunc(s.Sources, func(x host.SourceState) bool { return x.Name == "sockets" && x.State == host.Read })
+}
+
+// closeRoutes ends the asking for routes.
+func closeRoutes(spaces []*host.Space) {
+	for _, s := range spaces {
+		if c, ok := s.Routes.(io.Closer); ok {
+			_ = c.Close()
+		}
+	}
 }
 
 // locate says in which namespace to do what a source advises: its commands are

@@ -175,6 +175,9 @@ func (e *encoder) portRow(p *audit.PortRow) {
 	if p.Netns != "" {
 		e.str("netns", p.Netns)
 	}
+	if p.Reason != "" {
+		e.str("reason", p.Reason)
+	}
 }
 
 func (e *encoder) exception(x *audit.Exception) {

@@ -39,7 +39,7 @@ func fullReport() *audit.Report {
 		},
 		Listeners: []host.Listener{{ID: "l", Proto: "tcp", Address: "::", Port: 22, Netns: "n", UID: 1, User: "u", Transparent: true,
 			Processes: []host.Process{p, p}, Verdict: "allowed", AllowedBy: "ssh", Advice: "x"}},
-		Ports: []audit.PortRow{{Proto: "tcp", Family: "ip", Address: "a", Ports: "80", Condition: "c", AnsweredBy: []string{"x"},
+		Ports: []audit.PortRow{{Proto: "tcp", Family: "ip", Address: "a", Ports: "80", Condition: "c", Reason: "r", AnsweredBy: []string{"x"},
 			Redirects: []string{"9f2c41d07a3b"}, Netns: "blue"}},
 		ExceptionsUsed: []audit.Exception{{ID: "ssh", Reason: "r", Owner: "o", Expires: "2027-01-01"}},
 		Blind:          []host.Blind{{Source: "nf_tables", What: "w", Why: "y"}},

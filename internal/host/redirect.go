@@ -41,6 +41,11 @@ type Redirect struct {
 	// Content is what tells rows of one kind apart besides their extent (a
 	// program's tag, a route in words); it goes into ID.
 	Content string `json:"-"`
+	// Effect is what of a rule makes the row; nil of other mechanisms.
+	Effect *Effect `json:"-"`
+	// Behind are the ids of the redirects that take all of its packets before it,
+	// where it would act as soon as they are gone.
+	Behind []string `json:"-"`
 	// Ref finds the object again to remove it; nil where there is nothing to remove.
 	Ref *Ref `json:"-"`
 }

@@ -64,6 +64,9 @@ type Space struct {
 	// Deliveries are the local routes for addresses that are not the host's, with
 	// what leads to them; nil where routes were not read.
 	Deliveries []Delivery
+	// Routes says how the namespace routes; nil where routes were not read. Whoever
+	// audits closes it, where it is an io.Closer.
+	Routes Router
 	// Unreached says why no packet from outside comes into the namespace: nothing
 	// in it then answers for another. "" where one may, or where it is not known.
 	Unreached string

@@ -32,7 +32,7 @@ func (r *run) newTo(e *host.Effect, t host.Target, s *state) origin {
 	case r.cell == nil:
 		return asSent
 	case e.Kind == "redirect" && r.base.chain.Base.Hook != "output":
-		return ofIface
+		return r.toIface(s)
 	case e.Kind == "redirect":
 		return settled
 	case !t.Lo.IsValid():
@@ -40,6 +40,23 @@ func (r *run) newTo(e *host.Effect, t host.Target, s *state) origin {
 	case t.Prefix && s.toHow != settled:
 		return r.remapped(t, s)
 	}
+	return settled
+}
+
+// linkLocal are the addresses to which REDIRECT gives one of the same scope.
+var linkLocal = host.AddrsOf(netip.MustParsePrefix("fe80::/10"))
+
+// toIface is newTo of a translation to the first address of the interface: of
+// link-local destinations, for the one interface of the packet.
+func (r *run) toIface(s *state) origin {
+	if s.dst.Is4() {
+		return ofIface
+	}
+	r.cutTo(s.toHow, s.dst, linkLocal)
+	if !s.dst.IsLinkLocalUnicast() {
+		return ofIface
+	}
+	r.cutIn(func(i *ifkind) bool { return i.names[0] == s.in })
 	return settled
 }
 
@@ -93,6 +110,28 @@ func (r *run) shifted(t host.Target, s *state) origin {
 	return moved
 }
 
+// translated notes that the destination of the flow is what it is now, where
+// that is another one: what changes nothing leaves also what was rewritten
+// before. Of a cell nothing was rewritten in, it is asked only where a rule wants to know.
+func (r *run) translated(s *state, before *tuple) {
+	switch {
+	case r.cell != nil && *before == s.orig:
+		s.nat, s.natted = s.tuple, true
+	case !r.same(&s.tuple, &s.orig):
+		s.changed = true
+	default:
+		s.tuple = *before
+	}
+}
+
+// toAnother says whether the flow was translated to another destination.
+func (k *walker) toAnother(s *state) bool {
+	if s.natted {
+		return !k.same(&s.nat, &s.orig)
+	}
+	return s.changed
+}
+
 // readdressed says whether the destination is another than that of the connection.
 func (k *walker) readdressed(s *state) bool {
 	was, is := tuple{dst: s.orig.dst, toHow: s.orig.toHow}, tuple{dst: s.dst, toHow: s.toHow}
@@ -138,7 +177,7 @@ func (k *walker) cutRoute(s *state, q *host.RouteQuery, around host.Addrs, kind 
 	case s.toHow != ofIface || kind != host.RouteLocal:
 		k.cutTo(s.toHow, s.dst, around)
 	}
-	refused := kind != host.RouteLocal && kind != host.RouteUnicast
+	refused := kind != host.RouteLocal && kind != host.RouteUnicast && !k.usual
 	if (refused || k.asks.Source) && q.Src == s.src {
 		lo, hi := k.reach.Around(s.src)
 		k.cutFrom(s, host.Addrs{{Lo: lo, Hi: hi}})
@@ -151,3 +190,6 @@ func (k *walker) cutRoute(s *state, q *host.RouteQuery, around host.Addrs, kind 
 		k.cutIn(func(i *ifkind) bool { return i.names[0] == q.In })
 	}
 }
+
+// Balancer begins the condition that a translation gives one of its destinations.
+const Balancer = "the balancer"

@@ -152,7 +152,7 @@ func (k *walker) cutPorts(how origin, now uint16, set host.Ports) {
 
 func (k *walker) cutTo(how origin, now netip.Addr, set host.Addrs) {
 	switch {
-	case k.cell == nil || how == settled:
+	case k.cell == nil || how == settled || foreign(set, now):
 	case how == ofIface:
 		k.cutIn(func(i *ifkind) bool { return has(set, i.like(now)) })
 	default:
@@ -161,7 +161,7 @@ func (k *walker) cutTo(how origin, now netip.Addr, set host.Addrs) {
 }
 
 func (k *walker) cutFrom(s *state, set host.Addrs) {
-	if k.cell != nil && s.fromHow == asSent {
+	if k.cell != nil && s.fromHow == asSent && !foreign(set, s.src) {
 		cut(&k.cell.from, set, has(set, s.src))
 	}
 }
@@ -171,6 +171,10 @@ func (k *walker) cutSPorts(s *state, set host.Ports) {
 		cut(&k.cell.sports, set, has(set, host.Port(s.sport)))
 	}
 }
+
+// foreign says whether a set is of another family than an address: no packet
+// of the cell is in it.
+func foreign(set host.Addrs, a netip.Addr) bool { return len(set) > 0 && set[0].Lo.Is4() != a.Is4() }
 
 func cut[T host.Point[T]](side *span[T], set host.Set[T], inside bool) {
 	if inside {
@@ -212,26 +216,56 @@ func (k *walker) same(a, b *tuple) bool {
 	if k.cell == nil || a.toHow == b.toHow && a.portHow == b.portHow && a.fromHow == b.fromHow && a.sportHow == b.sportHow {
 		return equal
 	}
-	if equal || a.toHow != b.toHow && a.dst == b.dst || a.portHow != b.portHow && a.dport == b.dport {
+	switch {
+	case equal:
+		k.cutEqual(a, b)
+		k.cutEqual(b, a)
+	case a.dst != b.dst && a.toHow == b.toHow, a.dport != b.dport && a.portHow == b.portHow,
+		a.src != b.src && a.fromHow == b.fromHow, a.sport != b.sport && a.sportHow == b.sportHow:
+		// that difference is the same for all packets of the cell
+	case a.dst != b.dst:
+		k.apartTo(a, b)
+	case a.dport != b.dport:
+		k.apartPort(a, b)
+	default:
 		k.pin()
-		k.cutTo(a.toHow, a.dst, single(a.dst))
-		k.cutTo(b.toHow, b.dst, single(b.dst))
-		return equal
 	}
-	k.apart(a, b)
-	k.apart(b, a)
 	return equal
 }
 
-// apart takes out of the cell the packets of which a's field is what b's is settled to.
-func (k *walker) apart(a, b *tuple) {
-	if a.toHow != settled && b.toHow == settled {
+// cutEqual leaves the packets of which each field of a is as it is.
+func (k *walker) cutEqual(a, b *tuple) {
+	if a.toHow != b.toHow {
+		k.cutTo(a.toHow, a.dst, single(a.dst))
+	}
+	if a.portHow != b.portHow {
+		k.cutPorts(a.portHow, a.dport, host.PortsOf(a.dport, a.dport))
+	}
+	if a.fromHow != b.fromHow || a.sportHow != b.sportHow {
+		k.pin()
+	}
+}
+
+// apartTo leaves the packets of which the two destinations differ.
+func (k *walker) apartTo(a, b *tuple) {
+	switch settled {
+	case a.toHow:
+		k.cutTo(b.toHow, b.dst, single(a.dst))
+	case b.toHow:
 		k.cutTo(a.toHow, a.dst, single(b.dst))
+	default:
+		k.cutTo(a.toHow, a.dst, single(a.dst))
+		k.cutTo(b.toHow, b.dst, single(b.dst))
 	}
-	if a.portHow != settled && b.portHow == settled {
+}
+
+func (k *walker) apartPort(a, b *tuple) {
+	switch settled {
+	case a.portHow:
+		k.cutPorts(b.portHow, b.dport, host.PortsOf(a.dport, a.dport))
+	case b.portHow:
 		k.cutPorts(a.portHow, a.dport, host.PortsOf(b.dport, b.dport))
-	}
-	if a.toHow != b.toHow && a.toHow != settled && b.toHow != settled || a.portHow != b.portHow && a.portHow != settled && b.portHow != settled {
+	default:
 		k.pin()
 	}
 }

@@ -65,7 +65,7 @@ func (r *run) ruleText(rule *host.Rule) string {
 
 // chain runs the rules on all ways that enter the chain.
 func (r *run) chain(n *node, live []state, depth int) ends {
-	var e ends
+	e := ends{back: r.list(2), accepted: r.list(1)}
 	if depth > maxDepth {
 		r.giveUp(live, "jumps nest too deep")
 		return e
@@ -141,24 +141,25 @@ func (r *run) concernsAny(n *node, i int, s *state) (any bool) {
 // fork sends each way through the branch that takes it, or through several
 // where that is open.
 func (r *run) fork(n *node, i int, live []state, e *ends, depth int) []state {
-	var next []state
-	for _, s := range live {
+	next := r.list(len(live))
+	for w := range live {
+		s := &r.one(live[w])[0]
 		pass := true // s, or what of it no branch took, goes on
-		r.branches(n, i, &s, func(branch *host.Branch) bool {
-			t, words := r.match(&branch.Match, &s)
+		r.branches(n, i, s, func(branch *host.Branch) bool {
+			t, words := r.match(&branch.Match, s)
 			if t == no || t == maybe && !acts(branch) {
 				return true
 			}
-			taken := s
+			taken := *s
 			if t == maybe {
-				taken, s = s.guessing(words), s.guessing(negated(words))
+				taken, *s = s.guessing(words), s.guessing(negated(words))
 			}
 			next = append(next, r.take(n.chain.Rules[i], branch, taken, e, depth)...)
 			pass = t != yes
 			return pass
 		})
 		if pass {
-			next = append(next, s)
+			next = append(next, *s)
 		}
 	}
 	return next
@@ -172,7 +173,10 @@ func acts(b *host.Branch) bool {
 // take does what a branch says to a packet that it takes, and gives the ways
 // that go on to the next rule.
 func (r *run) take(rule *host.Rule, b *host.Branch, s state, e *ends, depth int) []state {
-	var next []state
+	if len(b.Effects) == 0 && len(b.Assigns) == 0 {
+		return r.verdict(rule, b, s, e, depth)
+	}
+	next := r.list(1)
 	for _, done := range r.effects(rule, b, s) {
 		if done.missed {
 			next = append(next, done.state)
@@ -189,7 +193,7 @@ func (r *run) take(rule *host.Rule, b *host.Branch, s state, e *ends, depth int)
 func (r *run) verdict(rule *host.Rule, b *host.Branch, s state, e *ends, depth int) []state {
 	switch b.Verdict {
 	case host.Continue:
-		return []state{s}
+		return r.one(s)
 	case host.Accept:
 		if len(b.Effects) == 0 {
 			s.note(r.step(rule, "accept"))
@@ -207,9 +211,9 @@ func (r *run) verdict(rule *host.Rule, b *host.Branch, s state, e *ends, depth i
 		r.unknown(s, "the packet is handed on: "+r.ruleText(rule))
 	case host.Uncertain:
 		r.unknown(s.guessing("a rule that is not understood may end it"), "a rule is not understood: "+r.ruleText(rule))
-		return []state{s}
+		return r.one(s)
 	default: // NFT_BREAK and the like end the rule
-		return []state{s}
+		return r.one(s)
 	}
 	return nil
 }
@@ -245,9 +249,11 @@ func (r *run) jump(rule *host.Rule, b *host.Branch, s state, e *ends, depth int)
 		return nil
 	}
 	before := s.steps
-	s.note(r.step(rule, string(verb(b.Verdict))+" "+b.Chain))
+	if r.cell == nil {
+		s.note(r.step(rule, verb(b.Verdict)+" "+b.Chain))
+	}
 	mine := s.steps
-	inner := r.chain(c, []state{s}, depth+1)
+	inner := r.chain(c, r.one(s), depth+1)
 	e.accepted = append(e.accepted, inner.accepted...)
 	for i := range inner.back {
 		if inner.back[i].steps == mine {

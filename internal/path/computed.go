@@ -110,7 +110,7 @@ func (a *asking) number(t *host.Test) (n uint32, known bool) {
 	case host.FieldCTState:
 		return a.ctState(), t.Mask&host.StateSNAT == 0 || !a.s.fromDone
 	case host.FieldCTStatus:
-		if a.s.changed {
+		if a.toAnother(a.s) {
 			n = statusDNAT
 		}
 		return n, t.Mask&^statusKnown == 0
@@ -137,7 +137,7 @@ const (
 func (a *asking) ctState() uint32 {
 	switch a.s.flow {
 	case newFlow:
-		if a.s.changed {
+		if a.toAnother(a.s) {
 			return stateNew | host.StateDNAT
 		}
 		return stateNew

@@ -20,6 +20,7 @@ type Engine struct {
 	listened host.Ports        // all ports of listeners
 	bridged  bool              // a bridge has rules
 	lower    map[string]string // by interface: rules that packets pass before its own
+	ahead    []*host.Redirect  // what else than rules takes packets before them
 
 	// What is known of whole classes of packets.
 	kinds            []ifkind
@@ -46,6 +47,13 @@ func NewEngine(w World) *Engine {
 		e.ports[port] = append(e.ports[port], i)
 	}
 	e.listened = listenedOn(w.Space)
+	for i := range w.Space.Redirects {
+		r := &w.Space.Redirects[i]
+		takes := r.Mechanism == "tc" || r.Mechanism == "bpf" || r.Mechanism == "ipvs"
+		if takes && !r.Info && (r.State == host.Active || r.State == host.Unknown) {
+			e.ahead = append(e.ahead, r)
+		}
+	}
 	e.bridged = slices.ContainsFunc(e.bases, func(b *base) bool { return b.table.Family == host.Bridge })
 	e.lower = map[string]string{}
 	for _, i := range w.Space.Ifaces {

@@ -22,6 +22,9 @@ type Cell struct {
 	Ways   []Way
 	// Acted are the redirects that act on one of the ways.
 	Acted []*host.Effect
+	// Usual is true where the kernel takes packets with the source of Packet on its
+	// interface: of others it takes none.
+	Usual bool
 	// Events is true where something decided that changes without an editor's hand.
 	Events bool
 }
@@ -41,6 +44,8 @@ type Explorer struct {
 	*Engine
 	known map[host.RouteQuery]host.Route
 	taken map[origin4]bool
+	room  room
+	ends  []ending
 }
 
 type origin4 struct {
@@ -77,17 +82,21 @@ func (x *Explorer) One(c Class, a Asked) Cell { return x.from(c, a, x.choose(&c)
 // from follows a packet of the class.
 func (x *Explorer) from(c Class, a Asked, p Packet) Cell {
 	k := x.walker(p)
-	k.known = x.known
+	x.room.empty()
+	k.room, k.outcomes = &x.room, x.ends[:0]
+	k.known, k.usual = x.known, x.Takes(&p)
 	k.cell = &cell{in: c.In, at: c.In.first(), brief: a.Brief, loose: a.Loose}
 	k.cell.to.set, k.cell.from.set, k.cell.ports.set, k.cell.sports.set = c.To, c.From, c.Ports, c.SPorts
 	if c.Own {
 		k.cell.in, k.cell.at = 0, 0
 	}
 	k.follow()
-	out := Cell{Class: k.cell.class(&p), Packet: p, Acted: k.cell.acted, Events: k.cell.events}
-	for _, e := range k.outcomes {
-		out.add(&e)
+	out := Cell{Class: k.cell.class(&p), Packet: p, Usual: k.usual, Acted: k.cell.acted, Events: k.cell.events}
+	out.Ways = make([]Way, 0, len(k.outcomes))
+	for i := range k.outcomes {
+		out.add(&k.outcomes[i])
 	}
+	x.ends = k.outcomes
 	return out
 }
 
@@ -231,6 +240,9 @@ func (x *Explorer) sources(out []netip.Addr, c *Class, kind *ifkind) []netip.Add
 // takes says whether the kernel takes packets with a source on an interface.
 func (x *Explorer) takes(from netip.Addr, in string, kind *ifkind) bool {
 	own := kind.like(from)
+	if i := slices.IndexFunc(x.own, func(a netip.Addr) bool { return a.Is4() == from.Is4() }); !own.IsValid() && i >= 0 {
+		own = x.own[i]
+	}
 	switch {
 	case from.IsUnspecified() || from.IsMulticast():
 		return false

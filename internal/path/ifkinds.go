@@ -182,6 +182,28 @@ func (e *Engine) Present() Arrivals { return e.present }
 // Missing are interfaces that the namespace has not.
 func (e *Engine) Missing() Arrivals { return e.missing }
 
+// Fitting gives the interfaces that fit a condition.
+func (e *Engine) Fitting(i host.Ifaces) Arrivals {
+	if i.Any() || e.world.Space.Ifaces == nil {
+		return e.present | e.missing
+	}
+	return e.fitting(i)
+}
+
+// Whole says whether all interfaces are told apart, so that Present and Missing are all.
+func (e *Engine) Whole() bool { return e.whole }
+
+// Own are the addresses of the namespace but loopback ones.
+func (e *Engine) Own(f host.Family) host.Addrs {
+	out := host.Nothing[netip.Addr]()
+	for _, a := range e.own {
+		if a.Is4() == (f == host.IP) {
+			out = append(out, host.Range[netip.Addr]{Lo: a, Hi: a})
+		}
+	}
+	return host.Of(out...)
+}
+
 // Names lists interfaces by their names.
 func (e *Engine) Names(a Arrivals) []string {
 	var out []string

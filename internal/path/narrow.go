@@ -37,9 +37,9 @@ func (a *asking) divides(of side) bool {
 	case ofPorts:
 		return s.portHow != settled && c.ports.meets(a.beforePorts(s.portHow, s.dport, m.Ports))
 	case ofTo:
-		return s.toHow != settled && (s.toHow == ofIface || c.to.meets(a.beforeTo(s.toHow, s.dst, m.Address)))
+		return s.toHow != settled && !foreign(m.Address, s.dst) && (s.toHow == ofIface || c.to.meets(a.beforeTo(s.toHow, s.dst, m.Address)))
 	case ofFrom:
-		return s.fromHow == asSent && c.from.meets(m.Source)
+		return s.fromHow == asSent && !foreign(m.Source, s.src) && c.from.meets(m.Source)
 	case ofSPorts:
 		return s.sportHow == asSent && c.sports.meets(m.SPorts)
 	}
@@ -115,7 +115,9 @@ func (a *asking) cutOriginal(t *host.Test) {
 	case t.Field == host.FieldOrigPort:
 		a.cutPorts(o.portHow, o.dport, t.Ports)
 	case t.Field == host.FieldOrigSource && o.fromHow == asSent:
-		cut(&a.cell.from, t.Addrs, has(t.Addrs, o.src))
+		if !foreign(t.Addrs, o.src) {
+			cut(&a.cell.from, t.Addrs, has(t.Addrs, o.src))
+		}
 	case t.Field == host.FieldOrigSPort && o.sportHow == asSent:
 		cut(&a.cell.sports, t.Ports, has(t.Ports, host.Port(o.sport)))
 	}

@@ -46,6 +46,10 @@ func (k *walker) forwarded(s state) {
 	if k.onward(s) {
 		return
 	}
+	if k.cell != nil {
+		k.end(s, Outcome{Kind: Forwarded, Out: s.out})
+		return
+	}
 	k.end(s, Outcome{Kind: Forwarded, AnsweredBy: netip.AddrPortFrom(s.dst, s.dport).String(), Out: s.out, Reason: "it is sent on by " + s.out})
 }
 
@@ -57,22 +61,20 @@ func socketText(l *host.Listener) string {
 }
 
 // elsewhere tells of what else than rules may take the packet before them.
-func (k *walker) elsewhere(s state) {
+func (k *walker) elsewhere(s *state) {
 	for _, name := range k.world.Unread {
 		k.unknown(s.guessing(name+" takes it"), name+" could not be read")
 	}
 	if words := k.beforehand(); words != "" && !k.packet.Own {
 		k.unknown(s.guessing(words), "it arrives over "+k.packet.In+", and the rules below that are not followed")
 	}
-	for i := range k.world.Space.Redirects {
-		r := &k.world.Space.Redirects[i]
-		before := r.Mechanism == "tc" || r.Mechanism == "bpf" || r.Mechanism == "ipvs"
-		if !before || r.Info || r.State != host.Active && r.State != host.Unknown || (r.Direction == "outbound") != k.packet.Own {
+	for _, r := range k.ahead {
+		if (r.Direction == "outbound") != k.packet.Own {
 			continue
 		}
 		words := r.Kind + " takes it before any rule"
 		if r.Match != nil {
-			if t, _ := k.match(r.Match, &s); t == no {
+			if t, _ := k.match(r.Match, s); t == no {
 				continue
 			}
 		}

@@ -47,6 +47,8 @@ type facts struct {
 	socket     int   // of the listener that TPROXY gave it, plus one
 	handedAs   tuple // when TPROXY did
 	remarked   bool  // since the routing decision of a packet of this host
+	nat        tuple // what the flow was translated to, of a cell
+	natted     bool
 	took       *took // what redirected it, where whole cells are followed
 }
 
@@ -124,6 +126,9 @@ func joined(list []state) []state {
 	if len(list) < 2 {
 		return list
 	}
+	if len(list) <= fewWays {
+		return joinedFew(list)
+	}
 	at := make(map[facts]int, len(list))
 	out := list[:0:0]
 	for _, s := range list {
@@ -136,6 +141,25 @@ func joined(list []state) []state {
 		out[i].guesses = common(out[i].guesses, s.guesses)
 	}
 	return out
+}
+
+// fewWays is up to how many ways are compared with each other without a map.
+const fewWays = 8
+
+func joinedFew(list []state) []state {
+	n := 1
+next:
+	for i := 1; i < len(list); i++ {
+		for j := range n {
+			if list[j].facts == list[i].facts {
+				list[j].guesses = common(list[j].guesses, list[i].guesses)
+				continue next
+			}
+		}
+		list[n] = list[i]
+		n++
+	}
+	return list[:n]
 }
 
 // family is that of the packet.

@@ -10,13 +10,13 @@ import (
 // does where a rule asks for it (nf_ct_netns_get): without one the chains of type
 // nat hang at their hooks and are never run.
 func (e *Engine) tracks(family host.Family) truth {
-	if !e.world.Space.TrackedIn(family) {
-		return no
-	}
 	for _, t := range e.world.Space.Tables {
 		if concerns(t, family) && slices.ContainsFunc(t.Chains, func(c *host.Chain) bool { return chainTracks(t, c, family) }) {
 			return yes
 		}
+	}
+	if !e.world.Space.TrackedIn(family) {
+		return no
 	}
 	return maybe
 }
@@ -53,7 +53,7 @@ func branchTracks(b host.Branch) bool {
 // tracked is where connection tracking looks at the packet.
 func (k *walker) tracked(ways []state) []state {
 	const words = "connections of the family are tracked"
-	var out []state
+	out := k.list(len(ways))
 	for _, s := range ways {
 		if s.flow != noFlow {
 			out = append(out, s)

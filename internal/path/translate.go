@@ -18,7 +18,7 @@ type result struct {
 
 // effects does what a branch does besides its verdict.
 func (r *run) effects(rule *host.Rule, b *host.Branch, s state) []result {
-	ways := []result{{state: s}}
+	ways := r.result(result{state: s})
 	for i := range b.Effects {
 		ways = r.eachWay(ways, func(s state) []result { return r.effect(rule, &b.Effects[i], s) })
 	}
@@ -38,7 +38,7 @@ func (r *run) effects(rule *host.Rule, b *host.Branch, s state) []result {
 }
 
 func (r *run) noteAssigns(rule *host.Rule, b *host.Branch, w *result) {
-	if w.missed || w.ended || len(b.Effects) > 0 {
+	if r.cell != nil || w.missed || w.ended || len(b.Effects) > 0 {
 		return
 	}
 	var words []string
@@ -64,6 +64,9 @@ func (m mark) String() string {
 }
 
 func (r *run) eachWay(ways []result, do func(state) []result) []result {
+	if len(ways) == 1 && !ways[0].missed && !ways[0].ended {
+		return do(ways[0].state)
+	}
 	var out []result
 	for _, w := range ways {
 		if w.missed || w.ended {
@@ -124,7 +127,7 @@ func (r *run) effect(rule *host.Rule, e *host.Effect, s state) []result {
 		r.unknown(s, e.Unknown+": "+r.ruleText(rule))
 		return []result{{state: s, ended: true}}
 	case source:
-		return []result{{state: r.fromElsewhere(s, e)}}
+		return r.result(result{state: r.fromElsewhere(s, e)})
 	}
 	switch e.Kind {
 	case "dnat", "redirect", "netmap":
@@ -161,23 +164,17 @@ func (r *run) translate(rule *host.Rule, e *host.Effect, s state) []result {
 	if s.flow != newFlow || s.toDone {
 		return []result{{state: s}}
 	}
-	before := s.tuple
-	return r.aimed(rule, e, s, s.orig, func(s *state) {
-		if s.toDone = true; !r.same(&s.tuple, &s.orig) {
-			s.changed = true
-			return
-		}
-		s.tuple = before // what changes nothing leaves also what was rewritten
-	})
+	return r.aimed(rule, e, s, s.orig, true)
 }
 
 // rewrite changes header fields without connection tracking.
 func (r *run) rewrite(rule *host.Rule, e *host.Effect, s state) []result {
-	return r.aimed(rule, e, s, s.tuple, func(*state) {})
+	return r.aimed(rule, e, s, s.tuple, false)
 }
 
-// aimed splits the way for each destination that an effect can make of a tuple.
-func (r *run) aimed(rule *host.Rule, e *host.Effect, s state, from tuple, then func(*state)) []result {
+// aimed splits the way for each destination that an effect can make of a tuple,
+// of the packet alone or of its whole flow.
+func (r *run) aimed(rule *host.Rule, e *host.Effect, s state, from tuple, flow bool) []result {
 	var out []result
 	base := s
 	base.tuple = from
@@ -190,7 +187,7 @@ func (r *run) aimed(rule *host.Rule, e *host.Effect, s state, from tuple, then f
 		way := s
 		way.toHow, way.portHow = d.toHow, d.portHow
 		if len(dests) > 1 {
-			way = way.guessing("the balancer chooses " + netip.AddrPortFrom(d.addr, d.port).String())
+			way = way.guessing(Balancer + " chooses " + netip.AddrPortFrom(d.addr, d.port).String())
 		}
 		if !d.addr.IsValid() {
 			way.note(r.step(rule, "dropped: the interface has no address to redirect to"))
@@ -199,8 +196,16 @@ func (r *run) aimed(rule *host.Rule, e *host.Effect, s state, from tuple, then f
 			continue
 		}
 		way.dst, way.dport = d.addr, d.port
-		then(&way)
-		way.note(r.step(rule, e.Kind+" to "+netip.AddrPortFrom(d.addr, d.port).String()))
+		if flow {
+			way.toDone = true
+			r.translated(&way, &s.tuple)
+		}
+		if r.cell == nil {
+			way.note(r.step(rule, e.Kind+" to "+netip.AddrPortFrom(d.addr, d.port).String()))
+		}
+		if len(dests) == 1 {
+			return r.result(result{state: way})
+		}
 		out = append(out, result{state: way})
 	}
 	return out
@@ -358,7 +363,8 @@ func (r *run) tproxy(rule *host.Rule, e *host.Effect, s state) []result {
 func (r *run) handOver(t host.Target, s *state) destination {
 	at := destination{t.Lo, t.PortLo, settled, settled}
 	if !at.addr.IsValid() && r.world.Routes != nil {
-		at.addr, at.toHow = r.world.Routes.First(s.in, s.dst), ofIface
+		at.addr = r.world.Routes.First(s.in, s.dst)
+		at.toHow = r.toIface(s)
 		r.cutIn(func(i *ifkind) bool { return i.like(s.dst).IsValid() == at.addr.IsValid() })
 	}
 	if !at.addr.IsValid() {

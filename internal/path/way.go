@@ -17,7 +17,9 @@ type walker struct {
 
 	cell  *cell // the packets that are followed with it; nil where it is alone
 	known map[host.RouteQuery]host.Route
+	usual bool      // the kernel takes packets with that source on that interface
 	lists [][]int32 // room for candidates
+	room  *room     // nil where a packet alone is followed
 }
 
 func (k *walker) start() state {
@@ -34,14 +36,16 @@ func (k *walker) follow() {
 		k.enter(s)
 		return
 	}
-	k.elsewhere(s)
-	k.sent([]state{s})
+	ways := k.one(s)
+	k.elsewhere(&ways[0])
+	k.sent(ways)
 }
 
 // enter is the way of a packet that comes in.
 func (k *walker) enter(s state) {
-	k.elsewhere(s)
-	k.arrived(k.hook("ingress", []state{s}))
+	ways := k.one(s)
+	k.elsewhere(&ways[0])
+	k.arrived(k.hook("ingress", ways))
 }
 
 // arrived is the way from prerouting on.
@@ -60,14 +64,14 @@ func (k *walker) route(s state) {
 	r := k.ask(&s)
 	switch {
 	case r.Kind == host.RouteLocal:
-		for _, s := range k.hook("input", []state{s}) {
+		for _, s := range k.hook("input", k.one(s)) {
 			k.deliver(s)
 		}
 	case r.Kind == host.RouteUnicast && s.socket > 0:
 		k.nobody(s, Dropped, "dropped: what TPROXY took is not routed to this host (a mark and a local route are missing)")
 	case r.Kind == host.RouteUnicast:
 		s.out, s.via = r.Out, r.Via
-		k.passed(k.hook("forward", []state{s}))
+		k.passed(k.hook("forward", k.one(s)))
 	case r.Kind == host.RouteUnreachable:
 		k.nobody(s, NoRoute, "no route: "+r.Why)
 	case r.Kind == host.RouteBroadcast && k.packet.Proto == host.TCP:
@@ -195,7 +199,7 @@ func (k *walker) natStage(x *stage, ways []state) []state {
 	to := x.priority == fromHerePriority
 	for _, inner := range x.nat {
 		ways = k.together(inner, ways, func(b *base, ways []state) []state {
-			var done, open []state
+			done, open := k.list(len(ways)), k.list(len(ways))
 			for _, s := range ways {
 				if s.flow != newFlow || to && s.toDone || !to && s.fromDone {
 					done = append(done, s)

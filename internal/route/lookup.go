@@ -37,23 +37,29 @@ type typed struct {
 // OpenRouter makes a Router for the namespace of the calling thread. The
 // caller closes it.
 func OpenRouter(ctx context.Context) (*Router, error) {
-	c, err := dial(ctx)
+	v, err := load(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading routes: %w", err)
+	}
+	return openRouter(ctx, v)
+}
+
+// openRouter makes a Router of what was read in the namespace of the calling
+// thread. Its socket outlives the reading of a source.
+func openRouter(ctx context.Context, v *view) (*Router, error) {
+	c, err := dial(context.WithoutCancel(ctx))
 	if err != nil {
 		return nil, err
 	}
-	r := &Router{conn: c, links: map[string]uint32{}, known: map[host.RouteQuery]host.Route{}}
-	if err := r.load(ctx); err != nil {
+	r := &Router{conn: c, view: v, links: map[string]uint32{}, known: map[host.RouteQuery]host.Route{}}
+	if err := r.load(); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("reading routes: %w", err)
 	}
 	return r, nil
 }
 
-func (r *Router) load(ctx context.Context) error {
-	var err error
-	if r.view, err = load(ctx); err != nil {
-		return err
-	}
+func (r *Router) load() error {
 	for index, name := range r.view.links {
 		r.links[name] = index
 	}

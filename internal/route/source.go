@@ -29,6 +29,9 @@ func (Source) Read(ctx context.Context, into *host.Space) (host.Reading, error) 
 	rows := slices.Concat(v.localRoutes(), v.policyRoutes(), v.proxyNeighbours(), v.proxyARP(), v.secondaries())
 	into.AddRedirects(rows...)
 	into.Deliveries = v.deliveries()
+	if r, err := openRouter(ctx, v); err == nil { // without it what is routed where is not known
+		into.Routes = r
+	}
 	return host.Reading{State: host.Read, Objects: len(v.rules) + len(v.routes) + len(v.neighbours)}, nil
 }
 

@@ -172,7 +172,7 @@ func (s *spaceView) row(g *graph, n *node, rule *host.Rule, b *host.Branch, effe
 	r := host.Redirect{
 		Mechanism: "rule", Kind: effect.Kind, Direction: "inbound",
 		Netns: s.space.Netns, NetnsUID: s.space.NetnsUID,
-		Match: m, Targets: effect.To, Info: effect.Source || onlyInformation(effect.Kind),
+		Match: m, Targets: effect.To, Effect: effect, Info: effect.Source || onlyInformation(effect.Kind),
 		Evidence: slices.Clone(effect.Evidence),
 		Rule: &host.RuleRef{Backend: t.Backend, Writer: rule.Writer, Family: t.Family, Table: t.Name, Chain: n.chain.Name,
 			Handle: rule.Handle, Index: rule.Index, Comment: rule.Comment, Text: rule.Text, Paths: [][]string{}},

@@ -1,0 +1,118 @@
+package portmap
+
+import (
+	"slices"
+
+	"github.com/natwarden/natwarden/internal/host"
+	"github.com/natwarden/natwarden/internal/path"
+)
+
+// judge says of rows that no packet was seen to reach why that is so. Only what
+// is proven is said: where anything was not looked at, the row stays active.
+func (m *Map) judge() {
+	var x *explorer
+	proofs := 0
+	for i := range m.rows {
+		r, f := &m.rows[i], &m.found[i]
+		if r.State != host.Active || f.reached || r.Effect != nil && m.acted[r.Effect] || !m.provable(r, f) {
+			continue
+		}
+		if x == nil {
+			x = &explorer{Explorer: m.engine.Explorer(), Map: m}
+			x.protos, x.events = m.everyProto(), m.hasLists()
+		}
+		if proofs++; proofs > mostProofs {
+			return
+		}
+		x.prove(r, f)
+	}
+}
+
+// mostProofs bounds the rows of a namespace of which a proof is tried.
+const mostProofs = 2000
+
+// provable says whether the classes that are looked at are all the packets
+// that the rule may see: what it sees is what came, or was not translated yet.
+func (m *Map) provable(r *host.Redirect, f *found) bool {
+	if !followed(r) || m.loose || len(f.rest) > 0 || !m.engine.Whole() || m.engine.Present() == 0 || len(m.world.Space.Ifaces) == 0 || m.world.Space.Marker() != "" {
+		return false
+	}
+	for _, hook := range r.Rule.Hooks {
+		if hook != "prerouting" && hook != "ingress" {
+			return false
+		}
+	}
+	return len(r.Rule.Hooks) > 0 && slices.Contains([]string{"dnat", "redirect", "netmap"}, r.Kind)
+}
+
+// proof is what was seen of a row's packets on further looks.
+type proof struct {
+	reached, whole, events bool
+	first                  []*host.Effect
+	ends                   string
+}
+
+// prove looks once more, at any packet of a flow, of any protocol, and on
+// interfaces that are not there yet.
+func (x *explorer) prove(r *host.Redirect, f *found) {
+	here := x.look(r, x.Present())
+	if here.reached || !here.whole {
+		return
+	}
+	away := x.look(r, x.Missing())
+	switch {
+	case len(here.first)+len(f.first) > 0:
+		r.Behind = x.rowsOf(append(slices.Clone(f.first), here.first...), r)
+		r.Why = append(r.Why, "another redirect takes its packets first, and it acts as soon as that one is gone: see "+r.Behind[0])
+	case away.reached || !away.whole:
+		r.State, r.Why = host.Latent, []string{"no packet by an interface that is there reaches it: " + here.ends}
+	case here.events || f.events || x.events:
+		r.State, r.Why = host.Latent, []string{"no packet reaches it as things stand: " + here.ends}
+	default:
+		r.State, r.Why = host.Inactive, []string{"no packet reaches it: " + here.ends}
+	}
+}
+
+// look follows what the row may take of any packet of a flow.
+func (x *explorer) look(r *host.Redirect, in path.Arrivals) proof {
+	p := proof{whole: r.Match.Ports.Any() && r.Match.SPorts.Any() || !slices.ContainsFunc(x.protos, func(p host.Proto) bool { return r.Match.Protos.Has(p) && !p.HasPorts() })}
+	for _, c := range x.boxes(r, in, x.protos) {
+		if !p.whole {
+			return p
+		}
+		rest := x.Explore(c, path.Asked{Brief: true, Loose: true}, mostCells, func(cell *path.Cell) bool {
+			p.add(x, r, cell)
+			return !p.reached
+		})
+		p.whole = p.whole && len(rest) == 0
+		if p.reached {
+			return p
+		}
+	}
+	return p
+}
+
+func (p *proof) add(x *explorer, r *host.Redirect, c *path.Cell) {
+	p.events = p.events || c.Events
+	p.reached = p.reached || slices.Contains(c.Acted, r.Effect)
+	for i := range c.Ways {
+		if taken := x.deciding(c.Ways[i].Taken); len(taken) > 0 {
+			p.first = append(p.first, taken[0])
+		} else if p.ends == "" || c.Ways[i].Kind == path.Nobody {
+			p.ends = c.Ways[i].Reason
+		}
+	}
+}
+
+// rowsOf are the rows that effects make, besides one.
+func (x *explorer) rowsOf(effects []*host.Effect, but *host.Redirect) []string {
+	var out []string
+	for _, e := range effects {
+		for _, i := range x.by[e] {
+			if id := x.rows[i].ID; id != but.ID && !slices.Contains(out, id) {
+				out = append(out, id)
+			}
+		}
+	}
+	return out
+}
