@@ -19,6 +19,20 @@ func (g *gen) rare() {
 	if g.one(4) {
 		g.output()
 	}
+	if g.s.open && g.one(3) {
+		g.bridge()
+	}
+}
+
+// bridge has rules about the frames that come to the bridge.
+func (g *gen) bridge() {
+	g.family, g.table = "bridge", fmt.Sprintf("f%d", len(g.s.nft))
+	g.add("add table bridge %s", g.table)
+	g.add("add chain bridge %s b { type filter hook %s priority %s; }", g.table, g.pick("prerouting", "input"), g.pick("-300", "0", "300"))
+	for range 1 + g.IntN(3) {
+		g.v6 = g.one(3)
+		g.rule("b", "%s %s %s", g.destination(), g.protoPort(), g.pick("drop", "drop", "accept", "meta mark set 0x2"))
+	}
 }
 
 // stateless rewrites headers without connection tracking, as nft's notrack and
@@ -67,7 +81,11 @@ func (g *gen) ingress() {
 		if g.one(2) {
 			parts = append(parts, g.destination())
 		}
-		parts = append(parts, g.pick("drop", "drop", "accept", "meta mark set 0x2", "meta mark set 0x1", "counter", `dup to "b0"`))
+		verdicts := []string{"drop", "drop", "accept", "meta mark set 0x2", "meta mark set 0x1", "counter", `dup to "b0"`}
+		if g.s.open {
+			verdicts = append(verdicts, `fwd to "a0"`, `fwd ip to 10.2.0.2 device "a0"`)
+		}
+		parts = append(parts, g.pick(verdicts...))
 		g.rule("i", "%s", strings.Join(parts, " "))
 	}
 }
@@ -86,7 +104,7 @@ func (g *gen) output() {
 		priority = "-150"
 	}
 	g.add("add chain %s %s o { type %s hook output priority %s; }", g.family, g.table, kind, priority)
-	g.rule("o", `oifname { "c0", "c1" } accept`)
+	g.rule("o", `oifname { "c0", "c1", "br0" } accept`)
 	g.rule("o", "ct state established,related accept")
 	g.rule("o", `meta l4proto { icmp, ipv6-icmp } accept`)
 	for range 1 + g.IntN(3) {
@@ -211,7 +229,7 @@ func (g *gen) moreXT(iface bool) string {
 	list := []string{"-m mark --mark 0x1/0x3", "-m connmark --mark 0x4/0x4", "-m addrtype --src-type UNICAST", "-m comment --comment because", "-m conntrack --ctdir ORIGINAL",
 		"-m conntrack ! --ctorigdstport 80", "-m conntrack --ctproto 6"}
 	if g.s.open {
-		list = append(list, "-m u32 --u32 6&0xFF=6", "-m conntrack --ctstatus NONE")
+		list = append(list, "-m physdev --physdev-in c2", "-m socket --transparent", "-m u32 --u32 6&0xFF=6", "-m conntrack --ctstatus NONE")
 		if iface {
 			list = append(list, "-m addrtype --dst-type LOCAL --limit-iface-in")
 		}
@@ -245,7 +263,7 @@ func (g *gen) xtChains(key, from string, target func() string) {
 	for range 1 + g.IntN(3) {
 		lines = append(lines, "-A "+name+" "+g.xtMatch(false)+" "+target())
 	}
-	lines = append(lines, "-A "+from+" "+g.xtMatch(true)+" "+g.pick("-j ", "-j ", "-g ")+name)
+	lines = append(lines, "-A "+from+" "+g.xtMatch(!strings.Contains(from, "-i "))+" "+g.pick("-j ", "-j ", "-g ")+name)
 	g.s.tables[key] = append(lines, g.s.tables[key]...)
 }
 

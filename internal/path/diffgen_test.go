@@ -149,7 +149,7 @@ func (g *gen) trust(chain, kind, hook, priority string) {
 		return
 	}
 	if hook == "postrouting" {
-		g.rule(chain, `oifname { "c0", "c1" } accept`)
+		g.rule(chain, `oifname { "c0", "c1", "br0" } accept`)
 	}
 	g.rule(chain, `iifname { "a0", "b0" } accept`)
 	if g.family != "ip" {
@@ -220,7 +220,7 @@ func (g *gen) matches(hook string) string {
 	g.v6 = g.v6Rule()
 	parts := []string{}
 	if hook == "" || g.one(3) {
-		parts = append(parts, g.pick(`iifname "c0"`, `iifname "c*"`, `iifname { "c0", "c1" }`, `iifname != "a0"`, `iif "c0"`))
+		parts = append(parts, g.pick(`iifname "c0"`, `iifname "c*"`, `iifname { "c0", "c1" }`, `iifname "br0"`, `iifname != "a0"`, `iif "c0"`))
 	}
 	if g.one(4) {
 		parts = append(parts, g.source())
@@ -458,7 +458,7 @@ func (g *gen) xtPort() string {
 func (g *gen) xtMatch(iface bool) string {
 	parts := []string{g.xtPort()}
 	if iface && g.one(3) {
-		parts = append(parts, g.pick("-i c0", "-i c+", "! -i a0", "-i c1"))
+		parts = append(parts, g.pick("-i c0", "-i c+", "! -i a0", "-i c1", "-i br0"))
 	}
 	if g.one(3) {
 		if g.v6 {
@@ -536,10 +536,17 @@ func (g *gen) probes(n int, sport *uint16, number *uint32) []*probe {
 		if second {
 			p.From, p.In, p.dev = netip.MustParseAddr("10.4.0.2"), "c1", "e1"
 		}
+		bridged := !second && g.one(6)
+		if bridged {
+			p.From, p.In, p.dev = netip.MustParseAddr("10.5.0.2"), "br0", "e2"
+		}
 		if g.one(3) {
 			p.To, p.From = netip.MustParseAddr(g.pick("fd01::1", "fd01::1", "fd01::10", "fd02::1", "fd02::2", "fd03::2", "fd09::5")), netip.MustParseAddr(g.pick("fd01::2", "fd01::3"))
-			if second {
+			switch {
+			case second:
 				p.From = netip.MustParseAddr("fd04::2")
+			case bridged:
+				p.From = netip.MustParseAddr("fd05::2")
 			}
 		}
 		*sport++

@@ -28,11 +28,16 @@ import (
 	"github.com/natwarden/natwarden/internal/xtables"
 )
 
-// The lab: a client with two cables to a host, and two backends behind it.
+// bridgedCable is the number of the cable that ends in a bridge.
+const bridgedCable = 5
+
+// The lab: a client with three cables to a host, one of them to a bridge there,
+// and two backends behind it.
 // A and B answer on every port and address that reaches them.
 //
 //	client c0 10.1.0.2 -- c0 10.1.0.1 host a0 10.2.0.1 -- A 10.2.0.2
 //	client c1 10.4.0.2 -- c1 10.4.0.1 host b0 10.3.0.1 -- B 10.3.0.2
+//	client e2 10.5.0.2 -- c2 (br0 10.5.0.1) host
 type diffLab struct {
 	client, host, a, b labtest.Space
 	sport              uint16
@@ -70,6 +75,10 @@ func (l *diffLab) cables(t testing.TB) {
 		s.MustDo(t, func(context.Context) error {
 			return veth(outer, inner, l.host.Handle().Fd())
 		})
+		if n == bridgedCable {
+			batch(t, l.host, "link set "+inner+" up\nlink add br0 type bridge\nlink set "+inner+" master br0\n")
+			inner = "br0"
+		}
 		peer := "2"
 		batch(t, s, fmt.Sprintf("link set %s address 02:00:00:00:0%d:02\naddr add 10.%d.0.%s/24 dev %s\naddr add fd0%d::%s/64 dev %s nodad\nlink set %s up\n", outer, n, n, peer, outer, n, peer, outer, outer))
 		batch(t, l.host, fmt.Sprintf("link set %s address 02:00:00:00:0%d:01\naddr add 10.%d.0.1/24 dev %s\naddr add fd0%d::1/64 dev %s nodad\nlink set %s up\n", inner, n, n, inner, n, inner, inner))
@@ -80,10 +89,12 @@ func (l *diffLab) cables(t testing.TB) {
 	cable(l.a, "e0", "a0", 2)
 	cable(l.b, "e0", "b0", 3)
 	cable(l.client, "e1", "c1", 4)
+	cable(l.client, "e2", "c2", bridgedCable)
 	batch(t, l.host, "addr add 10.1.0.10/24 dev c0\naddr add fd01::10/64 dev c0 nodad\n")
 	batch(t, l.client, "addr add 10.1.0.3/24 dev e0\naddr add fd01::3/64 dev e0 nodad\n"+
 		"route add default via 10.1.0.1 dev e0\n-6 route add default via fd01::1 dev e0\n"+
-		"route add default via 10.4.0.1 dev e1 metric 9\n-6 route add default via fd04::1 dev e1 metric 2000\n")
+		"route add default via 10.4.0.1 dev e1 metric 9\n-6 route add default via fd04::1 dev e1 metric 2000\n"+
+		"route add default via 10.5.0.1 dev e2 metric 10\n-6 route add default via fd05::1 dev e2 metric 3000\n")
 	batch(t, l.a, "route add default via 10.2.0.1\n-6 route add default via fd02::1\n")
 	batch(t, l.b, "route add default via 10.3.0.1\n-6 route add default via fd03::1\n")
 	l.host.MustDo(t, func(context.Context) error {
