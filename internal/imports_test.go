@@ -29,11 +29,13 @@ var mayImport = map[string][]string{
 	"internal/portmap":     {"internal/host", "internal/path"},
 	"policy":               {"internal/host"},
 	"audit":                {"internal/host", "internal/walk", "internal/path", "internal/portmap", "internal/owner", "policy"},
-	"rollback":             {"internal/host", "internal/change"},
+	"rollback":             {"internal/host", "internal/change", "internal/retry"},
 	"remediate":            {"internal/host", "internal/change", "internal/netns", "rollback"},
-	"internal/netns":       {"internal/host"},
+	"internal/netns":       {"internal/host", "internal/retry"},
+	"internal/retry":       {},
 	"internal/lab":         {"internal/netns"},
 	"internal/lab/labtest": {"internal/lab"},
+	"internal/lab/fault":   {},
 }
 
 // outside are the ways out of the program: what only reads and judges the
@@ -122,7 +124,7 @@ func allowed(pkg, dep string) bool {
 	if list, listed := mayImport[pkg]; listed {
 		return slices.Contains(list, dep)
 	}
-	known := dep == "internal/host" || dep == "internal/change" || dep == "internal/netns" || mechanism(dep)
+	known := dep == "internal/host" || dep == "internal/change" || dep == "internal/netns" || dep == "internal/retry" || mechanism(dep)
 	return mechanism(pkg) && known && (isEditor(pkg) || !isEditor(dep))
 }
 

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/natwarden/natwarden/internal/retry"
 )
 
 // dir is an open folder. Everything below it is reached by one name at a time
@@ -43,7 +45,9 @@ func (d *dir) sub(name string) (*dir, error) {
 		return nil, err
 	}
 	path := filepath.Join(d.path, name)
-	fd, err := unix.Openat(d.fd(), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := retry.Open(func() (int, error) {
+		return unix.Openat(d.fd(), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	})
 	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {
 		return nil, fmt.Errorf("%s is a symlink or no folder: natwarden follows none", path)
 	}
@@ -58,7 +62,7 @@ func (d *dir) mkdir(name string) (*dir, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	if err := unix.Mkdirat(d.fd(), name, 0o700); err != nil {
+	if err := retry.Call(func() error { return unix.Mkdirat(d.fd(), name, 0o700) }); err != nil {
 		return nil, &fs.PathError{Op: "making", Path: filepath.Join(d.path, name), Err: err}
 	}
 	return d.sub(name)
@@ -87,7 +91,9 @@ func (d *dir) open(name string, flags int) (*os.File, error) {
 		return nil, err
 	}
 	path := filepath.Join(d.path, name)
-	fd, err := unix.Openat(d.fd(), name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0o600)
+	fd, err := retry.Open(func() (int, error) {
+		return unix.Openat(d.fd(), name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0o600)
+	})
 	if errors.Is(err, unix.ELOOP) {
 		return nil, fmt.Errorf("%s is a symlink: natwarden follows none", path)
 	}
@@ -150,7 +156,8 @@ func (d *dir) rename(from, to string) error {
 	if err := errors.Join(checkName(from), checkName(to)); err != nil {
 		return err
 	}
-	if err := unix.Renameat2(d.fd(), from, d.fd(), to, unix.RENAME_NOREPLACE); err != nil {
+	err := retry.Call(func() error { return unix.Renameat2(d.fd(), from, d.fd(), to, unix.RENAME_NOREPLACE) })
+	if err != nil {
 		return &fs.PathError{Op: "naming", Path: filepath.Join(d.path, to), Err: err}
 	}
 	return d.sync()
@@ -169,7 +176,9 @@ func (d *dir) names() ([]string, error) {
 	if d == nil {
 		return nil, nil
 	}
-	fd, err := unix.Openat(d.fd(), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := retry.Open(func() (int, error) {
+		return unix.Openat(d.fd(), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	})
 	if err != nil {
 		return nil, &fs.PathError{Op: "listing", Path: d.path, Err: err}
 	}
@@ -195,15 +204,15 @@ func (d *dir) discard(name string) error {
 	if err != nil {
 		return err
 	}
-	if err := unix.Fchmod(s.fd(), 0o700); err != nil {
+	if err := retry.Call(func() error { return unix.Fchmod(s.fd(), 0o700) }); err != nil {
 		return &fs.PathError{Op: "unlocking", Path: s.path, Err: err}
 	}
 	for _, n := range names {
-		if err := unix.Unlinkat(s.fd(), n, 0); err != nil {
+		if err := retry.Call(func() error { return unix.Unlinkat(s.fd(), n, 0) }); err != nil {
 			return &fs.PathError{Op: "removing", Path: filepath.Join(s.path, n), Err: err}
 		}
 	}
-	if err := unix.Unlinkat(d.fd(), name, unix.AT_REMOVEDIR); err != nil {
+	if err := retry.Call(func() error { return unix.Unlinkat(d.fd(), name, unix.AT_REMOVEDIR) }); err != nil {
 		return &fs.PathError{Op: "removing", Path: s.path, Err: err}
 	}
 	return nil

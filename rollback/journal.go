@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/natwarden/natwarden/internal/change"
+	"github.com/natwarden/natwarden/internal/retry"
 )
 
 const (
@@ -133,7 +134,7 @@ func claim(f *os.File) error { return claimAt(f, 0, journalRoom) }
 
 // claimAt reserves room in a file from a place on, without making it longer.
 func claimAt(f *os.File, from, room int64) error {
-	err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, from, room)
+	err := retry.Call(func() error { return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, from, room) })
 	if err == nil || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
 		return nil
 	}

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/natwarden/natwarden/internal/retry"
 )
 
 const (
@@ -70,12 +72,12 @@ func (s *Store) Last() (*Last, error) {
 // replace puts a file with new content in the place of one, whole or not at all.
 func (d *dir) replace(name string, data []byte) error {
 	temp := tempPrefix + name
-	if err := unix.Unlinkat(d.fd(), temp, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+	if err := retry.Call(func() error { return unix.Unlinkat(d.fd(), temp, 0) }); err != nil && !errors.Is(err, unix.ENOENT) {
 		return &fs.PathError{Op: "removing", Path: d.path + "/" + temp, Err: err}
 	}
 	err := d.write(temp, data)
 	if err == nil {
-		err = unix.Renameat(d.fd(), temp, d.fd(), name)
+		err = retry.Call(func() error { return unix.Renameat(d.fd(), temp, d.fd(), name) })
 	}
 	if err != nil {
 		_ = unix.Unlinkat(d.fd(), temp, 0) // else the next one removes it

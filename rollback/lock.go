@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/natwarden/natwarden/internal/retry"
 )
 
 const lockName = "lock"
@@ -61,7 +63,7 @@ func (s *Store) Lock(now time.Time) (*Lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("taking the lock: %w%s", err, s.hint(err))
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	err = retry.Call(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		err = busy(f)
 	} else if err == nil {

@@ -11,6 +11,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/natwarden/natwarden/internal/retry"
 )
 
 const (
@@ -124,11 +126,11 @@ func (d *dir) lockUp() error {
 		return err
 	}
 	for _, name := range names {
-		if err := unix.Fchmodat(d.fd(), name, 0o400, 0); err != nil {
+		if err := retry.Call(func() error { return unix.Fchmodat(d.fd(), name, 0o400, 0) }); err != nil {
 			return &fs.PathError{Op: "making read-only", Path: d.path + "/" + name, Err: err}
 		}
 	}
-	if err := unix.Fchmod(d.fd(), 0o500); err != nil {
+	if err := retry.Call(func() error { return unix.Fchmod(d.fd(), 0o500) }); err != nil {
 		return &fs.PathError{Op: "making read-only", Path: d.path, Err: err}
 	}
 	return d.sync()

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/natwarden/natwarden/internal/retry"
 )
 
 // Handle is an open network namespace (an nsfs file, see namespaces(7)).
@@ -87,7 +89,7 @@ func (h Handle) Do(ctx context.Context, work func(context.Context) error) error 
 			}
 		}()
 		runtime.LockOSThread() // never unlocked: see above
-		if err := unix.Setns(h.Fd(), unix.CLONE_NEWNET); err != nil {
+		if err := retry.Call(func() error { return unix.Setns(h.Fd(), unix.CLONE_NEWNET) }); err != nil {
 			done <- fmt.Errorf("entering network namespace %s: %w", h.Path(), err)
 			return
 		}

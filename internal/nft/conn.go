@@ -11,6 +11,8 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/natwarden/natwarden/internal/retry"
 )
 
 // ErrAbsent says that this kernel has no nf_tables: there are no rules in it.
@@ -110,8 +112,9 @@ func (c *Conn) Send(datagram []byte) error {
 	to := &unix.SockaddrNetlink{Family: unix.AF_NETLINK}
 	var sent error
 	err := c.raw.Write(func(fd uintptr) bool {
-		sent = unix.Sendto(int(fd), datagram, 0, to)
-		return !again(sent)
+		// An interrupted one is not waiting for room: nothing would wake it.
+		sent = retry.Call(func() error { return unix.Sendto(int(fd), datagram, 0, to) })
+		return !errors.Is(sent, unix.EAGAIN)
 	})
 	return c.explain(errors.Join(err, sent))
 }
@@ -131,8 +134,8 @@ func (c *Conn) Receive() ([]byte, error) {
 	var got error
 	room := c.room()
 	err := c.raw.Read(func(fd uintptr) bool {
-		n, _, got = unix.Recvfrom(int(fd), room, unix.MSG_TRUNC)
-		return !again(got)
+		got = retry.Call(func() (err error) { n, _, err = unix.Recvfrom(int(fd), room, unix.MSG_TRUNC); return err })
+		return !errors.Is(got, unix.EAGAIN)
 	})
 	if err := errors.Join(err, got); err != nil {
 		return nil, c.explain(err)
@@ -148,11 +151,12 @@ func (c *Conn) ReceiveNow() ([]byte, error) {
 	var got error
 	room := c.room()
 	err := c.raw.Control(func(fd uintptr) {
-		for got = unix.EINTR; got == unix.EINTR; {
-			n, _, got = unix.Recvfrom(int(fd), room, unix.MSG_TRUNC|unix.MSG_DONTWAIT)
-		}
+		got = retry.Call(func() (err error) {
+			n, _, err = unix.Recvfrom(int(fd), room, unix.MSG_TRUNC|unix.MSG_DONTWAIT)
+			return err
+		})
 	})
-	if err == nil && got == unix.EAGAIN {
+	if err == nil && errors.Is(got, unix.EAGAIN) {
 		return nil, nil
 	}
 	if err := errors.Join(err, got); err != nil {
@@ -179,8 +183,6 @@ func (c *Conn) keep(n int) ([]byte, error) {
 	c.arena = c.arena[align(n):]
 	return b, nil
 }
-
-func again(err error) bool { return err == unix.EAGAIN || err == unix.EINTR }
 
 func (c *Conn) explain(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {

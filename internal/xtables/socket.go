@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/natwarden/natwarden/internal/host"
+	"github.com/natwarden/natwarden/internal/retry"
 )
 
 // Socket options of include/uapi/linux/netfilter_ipv4/ip_tables.h; those of
@@ -45,18 +46,24 @@ func (s *Socket) Close() error { return unix.Close(s.fd) }
 // length of the answer.
 func (s *Socket) Get(option int, buf []byte) (int, error) {
 	n := uint32(len(buf))
-	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(s.fd), uintptr(s.level), uintptr(option),
-		uintptr(unsafe.Pointer(&buf[0])), uintptr(unsafe.Pointer(&n)), 0)
-	if errno != 0 {
-		return 0, errno
-	}
-	return int(n), nil
+	err := retry.Call(func() error {
+		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(s.fd), uintptr(s.level), uintptr(option),
+			uintptr(unsafe.Pointer(&buf[0])), uintptr(unsafe.Pointer(&n)), 0)
+		return asError(errno)
+	})
+	return int(n), err
 }
 
 // Set sets an option to the bytes of buf.
 func (s *Socket) Set(option int, buf []byte) error {
-	_, _, errno := unix.Syscall6(unix.SYS_SETSOCKOPT, uintptr(s.fd), uintptr(s.level), uintptr(option),
-		uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0)
+	return retry.Call(func() error {
+		_, _, errno := unix.Syscall6(unix.SYS_SETSOCKOPT, uintptr(s.fd), uintptr(s.level), uintptr(option),
+			uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0)
+		return asError(errno)
+	})
+}
+
+func asError(errno unix.Errno) error {
 	if errno != 0 {
 		return errno
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/natwarden/natwarden/internal/change"
+	"github.com/natwarden/natwarden/internal/retry"
 )
 
 // defaultLock is the lock of iptables-legacy (XT_LOCK_NAME in iptables/xshared.h).
@@ -29,7 +30,9 @@ const (
 func lock(ctx context.Context, path string) (unlock func(), err error) {
 	ctx, stop := context.WithTimeout(ctx, lockPatience)
 	defer stop()
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
+	fd, err := retry.Open(func() (int, error) {
+		return unix.Open(path, unix.O_RDONLY|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock %s of iptables-legacy: %w", path, err)
 	}
