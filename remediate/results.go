@@ -117,6 +117,25 @@ func (r *Result) remains() int {
 	return exitOK
 }
 
+// SeenAgain takes over what the host showed when it was read again after a
+// change that was made without seeing all of it: what cannot be read now, and the violations that
+// were hidden and so not ended. They are left, and the exit code says so.
+func (r *Result) SeenAgain(rows []host.Redirect, blind []host.Blind) {
+	known := map[string]bool{}
+	for _, l := range r.Left {
+		known[l.ID] = true
+	}
+	for _, row := range rows {
+		if row.Verdict == host.Violation && !known[row.ID] {
+			r.Left = append(r.Left, Left{row.ID, "it could not be seen before the change: run natwarden remediate again"})
+		}
+	}
+	r.Blind = append([]host.Blind{}, blind...)
+	if r.Status != Pending {
+		r.ExitCode = r.remains()
+	}
+}
+
 // show fills in a plan's steps and what it leaves.
 func (r *Result) show(p *plan, done bool) {
 	r.Steps = p.shown()

@@ -219,16 +219,14 @@ func (a *app) askToCarryOut(plan *remediate.Result) error {
 }
 
 // lookAgain says what cannot be read or understood after the change: a rule
-// that nobody understood and that is gone is no blind spot any more.
+// that nobody understood and that is gone is no blind spot any more, and what
+// could not be read before may hold violations that nobody ended.
 func lookAgain(ctx context.Context, s *spaces, pol *policy.Policy, r *remediate.Result) error {
 	report, err := look(ctx, s, nil, pol)
 	if err != nil {
 		return fmt.Errorf("reading the host after the change, which is done and verified: %w", err)
 	}
-	r.Blind = report.Blind
-	if len(r.Blind) == 0 && r.ExitCode == exitBlind {
-		r.ExitCode = exitOK
-	}
+	r.SeenAgain(report.Redirects, report.Blind)
 	return nil
 }
 
