@@ -28,6 +28,9 @@ func natwarden() (code int) {
 			code = exitError
 		}
 	}()
+	// What Go cannot recover from (no memory, a panic elsewhere than here) also ends
+	// with 2. An abort ends with SIGABRT, and no script takes that for a verdict.
+	debug.SetTraceback("crash")
 	// A run is short and its answer stays in memory until it is written: most of
 	// what a collection would look at is still in use.
 	debug.SetGCPercent(200)
