@@ -57,6 +57,7 @@ type back struct {
 	change  *rollback.Change
 	groups  []*backGroup
 	partly  bool // something was not put back that another try may put back
+	unread  bool // whether something was put back could not be read
 	// elsewhere: the change was made in the namespace where natwarden was started
 	// then, and that is not the one of now.
 	elsewhere bool

@@ -36,6 +36,13 @@ func (b *back) end(failure error) (*Result, error) {
 	if b.recovering && failure != nil {
 		return b.result.fail(recoveryCode(failure), fmt.Errorf("recovering change %s: %w; the next run tries again", b.change.ID, failure))
 	}
+	if failure != nil && b.partly && (b.anyDone() || b.unread) {
+		// The journal stays open: half of it may stand on the host, and the next run goes on.
+		return b.result.fail(exitHalf, fmt.Errorf("rolling back change %s: %w; natwarden recover goes on with it", b.change.ID, failure))
+	}
+	if failure != nil && !b.anyDone() && b.change.Stage() == rollback.Waiting {
+		return b.result.fail(exitFor(failure), failure) // nothing was changed, and its watchdog still watches
+	}
 	event := rollback.RolledBack
 	if b.partly {
 		event = rollback.PartlyBack
@@ -104,6 +111,7 @@ func (b *back) putBack(ctx context.Context, g *backGroup) error {
 	}
 	world, readErr := g.read(ctx)
 	if readErr != nil {
+		b.unread = true
 		b.leave(g.steps, "whether it is back could not be read: "+readErr.Error())
 		return errors.Join(err, readErr)
 	}

@@ -195,3 +195,27 @@ func TestRollbackEndsWhatIsUnfinishedFirst(t *testing.T) {
 		t.Errorf("%q %v", open, err)
 	}
 }
+
+// A rollback of which one part failed leaves half a change on the host. It says
+// so, and a recovery finishes it: nobody has to know which part it was.
+func TestARollbackThatFailsHalfwayIsFinished(t *testing.T) {
+	nft, legacy, rows := web()
+	o, editors := options(t), []change.Editor{nft, legacy}
+	if _, err := Run(context.Background(), rows, nil, here(), editors, o); err != nil {
+		t.Fatal(err)
+	}
+	legacy.onEdit = func(int, []change.Step) error { return errors.New("the kernel says no") }
+	r, err := Rollback(context.Background(), "", resolveHere, editors, o)
+	if err == nil || r.ExitCode != exitHalf || !strings.Contains(err.Error(), "natwarden recover") || len(r.Left) != 1 {
+		t.Fatalf("%+v %v", r, err)
+	}
+	wantPlaces(t, nft, nat, "a", "b", "c", "d")
+	legacy.onEdit = nil
+	if r, err = Recover(context.Background(), resolveHere, editors, o); err != nil || r.ExitCode != 0 {
+		t.Fatalf("%+v %v", r, err)
+	}
+	wantPlaces(t, legacy, legacyNat, "v", "w")
+	if newest(t, o).Stage() != rollback.Ended {
+		t.Error("its journal is still open")
+	}
+}
