@@ -1,0 +1,281 @@
+//go:build amd64
+
+package trial
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/natwarden/natwarden/internal/lab/fault"
+)
+
+// What envFaults says is tried: "all" is every fault at every point, "points"
+// one fault at every point, another from point to point; otherwise it is that at
+// every so manieth point.
+const envFaults = "NATWARDEN_FAULTS"
+
+// chosen says whether the n-th fault is tried at the i-th point of a phase.
+func chosen(phase, stride, i, n int) bool {
+	switch os.Getenv(envFaults) {
+	case "all":
+		return true
+	case "points":
+		return n == (i*3+phase)%len(faults)
+	}
+	return i%stride == phase%stride && n == (i/stride*3+phase)%len(faults)
+}
+
+// shards is how many namespaces work side by side.
+// Most of the time the kernel waits for its readers (synchronize_rcu).
+const shards = 8
+
+// TestFaults has every system call by which natwarden changes something fail in
+// turn, or kills natwarden right before or after it, and holds that after
+// `natwarden recover` the host is exactly as before the change or exactly as
+// after it, that the exit code said so, and that the next change goes as ever.
+// The list of the calls is what a run without faults does.
+func TestFaults(t *testing.T) {
+	sum := inShards(t, "TestFaultsInside", shards)
+	if points := sum["tried"]; points < 300 && !t.Failed() {
+		t.Errorf("only %d points were tried", points)
+	}
+}
+
+// faults are what happens at a point.
+var faults = []struct {
+	name string
+	fault.Action
+}{
+	{"killed before", fault.Action{Kill: true}},
+	{"killed after", fault.Action{Kill: true, Late: true}},
+	{"ENOSPC", fault.Action{Errno: unix.ENOSPC}},
+	{"EIO", fault.Action{Errno: unix.EIO}},
+	{"EINTR", fault.Action{Errno: unix.EINTR}},
+	{"EPERM", fault.Action{Errno: unix.EPERM}},
+	{"ENOMEM", fault.Action{Errno: unix.ENOMEM}},
+	{"EIO though done", fault.Action{Errno: unix.EIO, Late: true}},
+}
+
+// possible says whether the kernel can do that. A sendmsg(2) to a netlink socket
+// that is not blocking waits for nothing, and so is never interrupted (a
+// subsystem's own EINTR comes in its answer): the netlink library, which reads routes and
+// flows, would wait for room in vain.
+func possible(c fault.Call, a fault.Action) bool {
+	return a.Errno != unix.EINTR || c.Name != "sendmsg" || !strings.HasPrefix(c.Object, "netlink")
+}
+
+// TestFaultsInside is one shard of TestFaults.
+func TestFaultsInside(t *testing.T) {
+	b := &bench{T: t, folder: inside(t)}
+	shard, err := strconv.Atoi(os.Getenv(envShard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := newTrial(b)
+	number := 0
+	for phase, p := range phases() {
+		if only := os.Getenv("NATWARDEN_FAULTS_PHASE"); only != "" && only != p.name {
+			continue
+		}
+		for i, point := range x.record(p) {
+			for n, f := range faults {
+				if !chosen(phase, p.stride, i, n) || !possible(point, f.Action) {
+					continue
+				}
+				if number++; number%shards == shard {
+					x.try(p, point, f.name, f.Action)
+				}
+			}
+		}
+	}
+	for _, what := range slices.Sorted(maps.Keys(x.figures)) {
+		fmt.Printf("FIGURE %s %d\n", what, x.figures[what])
+	}
+}
+
+// trial is the host on trial with what it looks like before and after.
+type trial struct {
+	*bench
+	host    map[string]map[string]string // marks, by asBefore and asAfter
+	figures map[string]int
+	tries   int
+	counted bool // counters of x_tables are not what they were
+}
+
+func newTrial(b *bench) *trial {
+	x := &trial{bench: b, host: map[string]map[string]string{}, figures: map[string]int{}}
+	buildLinks(b.T)
+	if err := os.WriteFile(policyFile, []byte(housePolicy), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	x.reset()
+	x.host[asBefore] = marks(b.T)
+	b.want(0, b.plain(append(slices.Clone(remediate), "--no-confirm")...))
+	x.host[asAfter] = marks(b.T)
+	b.want(0, b.plain("rollback", "--yes"))
+	if how := x.stands(); how != asBefore {
+		b.Fatalf("the host does not come back without a fault:\n%s", how)
+	}
+	if len(differences(x.host[asBefore], x.host[asAfter])) < 8 {
+		b.Fatal("the change on trial changes too little")
+	}
+	return x
+}
+
+// reset makes the host what it was before, with an empty state directory.
+func (x *trial) reset() {
+	x.Helper()
+	x.fresh()
+	x.counted = false
+	build(x.T)
+	flowThere(x.T)
+}
+
+// stands says how the host stands: asBefore, asAfter, or what is neither. The
+// counters of x_tables are a figure: the kernel sets them to zero when a table
+// is replaced, and natwarden adds them in a second call.
+func (x *trial) stands() string {
+	now := marks(x.T)
+	words, partly := []string{asPartly}, true
+	for key, value := range now {
+		partly = partly && (value == x.host[asBefore][key] || value == x.host[asAfter][key] || strings.HasPrefix(key, "counters of "))
+	}
+	if !partly {
+		words[0] = "neither"
+	}
+	for _, how := range []string{asBefore, asAfter} {
+		diff := differences(now, x.host[how])
+		rules := slices.DeleteFunc(slices.Clone(diff), func(d string) bool { return strings.HasPrefix(d, "counters of ") })
+		if len(rules) == 0 {
+			if len(diff) > 0 {
+				x.figures["counters-lost"]++
+				x.counted = true
+			}
+			return how
+		}
+		words = append(words, "not "+how+":\n  "+strings.Join(rules, "\n  "))
+	}
+	return strings.Join(words, "\n")
+}
+
+// ready brings everything to where a phase begins.
+func (x *trial) ready(p phase) {
+	x.Helper()
+	x.fresh()
+	if x.stands() != asBefore || x.counted {
+		x.reset()
+	}
+	flowThere(x.T)
+	if p.before != nil {
+		p.before(x.bench)
+	}
+}
+
+// record runs a phase without a fault and lists its points.
+func (x *trial) record(p phase) []fault.Call {
+	x.Helper()
+	x.ready(p)
+	var points []fault.Call
+	decide := func(c fault.Call) fault.Action {
+		if c.Role == p.role && !strings.Contains(c.Object, "[eventfd]") { // the Go runtime's own
+			points = append(points, c)
+		}
+		return fault.Action{}
+	}
+	r := x.traced(decide, p.args...)
+	if p.settle != nil {
+		p.settle(x.bench)
+	}
+	x.want(p.usual, r)
+	x.next(p, fault.Call{}, "nothing", false)
+	if len(points) < 5 {
+		x.Fatalf("%s: only %d points: %v", p.name, len(points), points)
+	}
+	return points
+}
+
+// try runs a phase with one fault, and judges.
+func (x *trial) try(p phase, at fault.Call, name string, act fault.Action) {
+	x.Helper()
+	x.ready(p)
+	reached := false
+	x.doing = fmt.Sprintf("%s, %s at %s", p.name, name, at)
+	decide := func(c fault.Call) fault.Action {
+		if c != at || reached {
+			return fault.Action{}
+		}
+		reached = true
+		return act
+	}
+	r := x.traced(decide, p.args...)
+	if p.settle != nil {
+		p.settle(x.bench)
+	}
+	if !reached {
+		x.figures["not-reached"]++
+		x.Logf("not reached: %s: %s", p.name, at)
+		return
+	}
+	x.figures["tried"]++
+	how := x.stands()
+	said := r.code == 2 || r.code == 3 || r.code == 0 && strings.Contains(r.out, "PENDING")
+	partly := p.part && said && strings.HasPrefix(how, asPartly)
+	if partly {
+		x.figures["partly"]++
+	}
+	if allowed, known := p.may[r.code]; known && allowed != nil && !slices.Contains(allowed, how) && !partly || !known && r.code != -1 && r.code != 5 {
+		x.bad(p, at, name, "it says that the host is as %q, but that is as %s\n%s", allowed, how, r)
+	}
+	if act.Errno == unix.EINTR && r.code != p.usual {
+		x.bad(p, at, name, "it was not tried again: %s", r)
+	}
+	x.next(p, at, name, partly)
+}
+
+// next does what an administrator does next, and holds that it goes as ever.
+// Where not all could be read, what was planned is a part of what is after, and
+// the exit code said so.
+func (x *trial) next(p phase, at fault.Call, name string, partly bool) {
+	x.Helper()
+	r := x.calm("recover")
+	how := x.stands()
+	if partly && strings.HasPrefix(how, asPartly) {
+		how = asAfter
+	}
+	if how != asBefore && how != asAfter || r.code != 0 && r.code != 6 {
+		x.bad(p, at, name, "after recover (%s) the host is %s", r, how)
+		x.reset()
+		return
+	}
+	x.figures["recovered-"+how]++
+	if how == asAfter {
+		if r := x.calm("rollback", "--yes"); r.code != 0 || x.stands() != asBefore {
+			x.bad(p, at, name, "rollback after recover: %s\nthe host is %s", r, x.stands())
+			x.reset()
+			return
+		}
+	}
+	if x.tries++; x.tries%4 != 0 && os.Getenv(envFaults) != "all" {
+		return // the next change is tried now and then
+	}
+	if r := x.calm(append(slices.Clone(remediate), "--no-confirm")...); r.code != 0 || x.stands() != asAfter {
+		x.bad(p, at, name, "the next remediate: %s\nthe host is %s", r, x.stands())
+	}
+	if r := x.calm("rollback", "--yes"); r.code != 0 || x.stands() != asBefore {
+		x.bad(p, at, name, "the next rollback: %s\nthe host is %s", r, x.stands())
+		x.reset()
+	}
+}
+
+func (x *trial) bad(p phase, at fault.Call, name, format string, args ...any) {
+	x.Helper()
+	x.figures["bad"]++
+	x.Errorf("%s, %s at %s: %s", p.name, name, at, fmt.Sprintf(format, args...))
+}
