@@ -11,8 +11,16 @@ const deepest = 8
 
 // before says of an interface which rules, that are not followed, a packet
 // passes before those of the interface itself: of the bridge, or at an interface
-// below (a port, the carrier of a VLAN). "" where there are none.
+// below (a port, the carrier of a VLAN); or that a VRF is above, by which it comes
+// a second time (vrf_l3_rcv). "" where there are none.
 func (e *Engine) before(i host.Iface, depth int) string {
+	if depth == 0 && i.Master != 0 {
+		for _, m := range e.world.Space.Ifaces {
+			if m.Index == i.Master && m.Kind == "vrf" {
+				return "the VRF " + m.Name + " makes a difference"
+			}
+		}
+	}
 	if i.Kind == "bridge" && e.bridged {
 		return "a rule of the bridge takes it"
 	}

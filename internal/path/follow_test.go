@@ -213,6 +213,7 @@ func TestRulesBelowTheInterface(t *testing.T) {
 		{"a port", drop(host.Netdev, ingress), []host.Iface{{Name: "in0", Index: 2, Kind: "bridge"}, {Name: "port", Index: 3, Master: 2}}, "unknown if a rule at port, below in0, takes it | nobody refused if in other cases"},
 		{"a VLAN", drop(host.Netdev, ingress), []host.Iface{{Name: "in0", Index: 2, Kind: "vlan", Other: 3, OtherNetns: -1}, {Name: "port", Index: 3}}, "unknown if a rule at port, below in0, takes it | nobody refused if in other cases"},
 		{"a VLAN on a bridge", drop(host.Bridge, chain("filter", "input", 0, "drop")), []host.Iface{{Name: "in0", Index: 2, Kind: "vlan", Other: 3, OtherNetns: -1}, {Name: "br", Index: 3, Kind: "bridge"}}, "unknown if a rule of the bridge takes it | nobody refused if in other cases"},
+		{"a VRF", drop(host.IP, chain("filter", "forward", 0, "drop")), []host.Iface{{Name: "in0", Index: 2, Master: 3}, {Name: "red", Index: 3, Kind: "vrf"}}, "unknown if the VRF red makes a difference | nobody refused if in other cases"},
 		{"another interface", drop(host.Netdev, ingress), []host.Iface{{Name: "in0", Index: 2}, {Name: "port", Index: 3}}, "nobody refused"},
 		{"one that stands on itself", drop(host.Netdev, ingress), []host.Iface{{Name: "in0", Index: 2, Master: 2}}, "nobody refused"},
 	} {

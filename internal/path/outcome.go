@@ -66,7 +66,7 @@ func (k *walker) elsewhere(s *state) {
 		k.unknown(s.guessing(name+" takes it"), name+" could not be read")
 	}
 	if words := k.beforehand(); words != "" && !k.packet.Own {
-		k.unknown(s.guessing(words), "it arrives over "+k.packet.In+", and the rules below that are not followed")
+		k.unknown(s.guessing(words), "it arrives over "+k.packet.In+"; what stands between is not followed")
 	}
 	for _, r := range k.ahead {
 		if (r.Direction == "outbound") != k.packet.Own {

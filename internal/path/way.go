@@ -156,7 +156,7 @@ func (k *walker) leave(s state, r host.Route) {
 	case host.RouteUnicast:
 		k.passed([]state{s})
 	case host.RouteLocal:
-		k.looped(k.hook("postrouting", []state{s}))
+		k.looped(k.hook("egress", k.hook("postrouting", []state{s})))
 	default:
 		k.unknown(s, k.routeWords(r))
 	}
@@ -169,7 +169,7 @@ func (k *walker) looped(ways []state) {
 		ways[i].in, ways[i].out, ways[i].inAny = loopback, "", false
 		ways[i].toDone, ways[i].fromDone = true, true
 	}
-	for _, s := range k.hook("prerouting", ways) {
+	for _, s := range k.hook("prerouting", k.hook("ingress", ways)) {
 		for _, s := range k.hook("input", []state{s}) {
 			k.deliver(s)
 		}
