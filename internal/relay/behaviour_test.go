@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"net/netip"
 	"os"
 	"os/exec"
 	"strconv"
@@ -8,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/natwarden/natwarden/internal/host"
 )
 
 // pythonRelay relays as a person would write it; it sends what comes to a port
@@ -229,4 +232,29 @@ while True:
 	here.waitFor(80)
 	here.talk("80", "2")
 	here.expect(80, "forwarder tcp 80 10.77.2.2:8080 by "+pythonName(t))
+}
+
+// The two ends of one connection have the same byte counts, and are no relay.
+func TestAServerThatIsItsOwnClientPassesNothingOn(t *testing.T) {
+	at := func(text string) netip.AddrPort { return netip.MustParseAddrPort(text) }
+	near := connection{local: at("127.0.0.1:80"), remote: at("127.0.0.1:4000"), inode: 1, acked: 50, received: 60}
+	far := connection{local: near.remote, remote: near.local, inode: 2, acked: 60, received: 50}
+	b := &busy{byPID: map[int][]connection{7: {near, far}}, listening: map[uint16]bool{80: true}, kin: kinship{acceptors: map[uint16][]int{80: {7}}}}
+	l, p := &host.Listener{Proto: "tcp", Port: 80}, &host.Process{PID: 7}
+	if got := b.hops(l, p); len(got) > 0 {
+		t.Errorf("it is its own client, and: %+v", got)
+	}
+	far.remote = at("10.77.2.2:80")
+	b.byPID[7][1] = far
+	if got := b.hops(l, p); len(got) != 1 {
+		t.Errorf("it passes on, and: %+v", got)
+	}
+	if err := b.uncounted(l, p); err != nil {
+		t.Errorf("bytes are counted, and: %v", err)
+	}
+	far.uncounted = true
+	b.byPID[7][1] = far
+	if err := b.uncounted(l, p); err == nil || !strings.Contains(err.Error(), "modprobe tcp_diag") {
+		t.Errorf("bytes are not counted: %v", err)
+	}
 }

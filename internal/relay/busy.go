@@ -92,16 +92,7 @@ func (b *busy) hops(l *host.Listener, p *host.Process) []hop {
 	if l.Proto != "tcp" && l.Proto != "mptcp" || len(b.kin.acceptors[l.Port]) == 0 {
 		return nil
 	}
-	var accepted, opened []connection
-	for _, pid := range b.family(p.PID, l.Port) {
-		for _, c := range b.byPID[pid] {
-			if c.local.Port() == l.Port {
-				accepted = append(accepted, c)
-			} else {
-				opened = append(opened, c)
-			}
-		}
-	}
+	accepted, opened := b.sides(l, p)
 	if len(accepted) == 0 {
 		return nil
 	}
@@ -113,6 +104,40 @@ func (b *busy) hops(l *host.Listener, p *host.Process) []hop {
 		}
 	}
 	return out
+}
+
+// sides are the connections of a process and its family: those of the
+// listener, and the others; not the far ends of the former, where it is its own client.
+func (b *busy) sides(l *host.Listener, p *host.Process) (accepted, opened []connection) {
+	for _, pid := range b.family(p.PID, l.Port) {
+		for _, c := range b.byPID[pid] {
+			if c.local.Port() == l.Port {
+				accepted = append(accepted, c)
+			} else {
+				opened = append(opened, c)
+			}
+		}
+	}
+	opened = slices.DeleteFunc(opened, func(o connection) bool {
+		return slices.ContainsFunc(accepted, func(a connection) bool { return o.local == a.remote && o.remote == a.local })
+	})
+	return accepted, opened
+}
+
+// uncounted is an error where a process holds accepted connections and others,
+// and only byte counts could tell whether it passes on.
+func (b *busy) uncounted(l *host.Listener, p *host.Process) error {
+	if l.Proto != "tcp" && l.Proto != "mptcp" || len(b.kin.acceptors[l.Port]) == 0 {
+		return nil
+	}
+	accepted, opened := b.sides(l, p)
+	for _, o := range opened {
+		if o.uncounted && len(accepted) > 0 {
+			return fmt.Errorf("it holds a connection from %s and one with %s, and whether it passes on could only be told by their byte counts, for which the kernel would load tcp_diag: "+
+				"`modprobe tcp_diag` (as ss does), and look again", accepted[0].remote, o.remote)
+		}
+	}
+	return nil
 }
 
 // farSide is where the other connection leads. One that was itself accepted

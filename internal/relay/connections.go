@@ -10,6 +10,8 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/natwarden/natwarden/internal/sock"
 )
 
 // A connection is an established TCP socket of the namespace.
@@ -17,6 +19,7 @@ type connection struct {
 	local, remote   netip.AddrPort
 	inode           uint64
 	acked, received uint64 // bytes: tcpi_bytes_acked, tcpi_bytes_received
+	uncounted       bool   // the kernel was not asked for the bytes
 }
 
 // Sizes and numbers of include/uapi/linux/inet_diag.h and tcp.h.
@@ -30,9 +33,24 @@ const (
 	connectionsTime = 30 * time.Second
 )
 
-// readConnections dumps the TCP connections (ESTABLISHED, CLOSE_WAIT) of the
-// namespace of the calling thread with their byte counts.
+// readConnections lists the TCP connections (ESTABLISHED, CLOSE_WAIT) of the
+// namespace of the calling thread with their byte counts; without them where the
+// kernel would load a module to tell.
 func readConnections(ctx context.Context) ([]connection, error) {
+	if sock.DiagLoaded("tcp") {
+		return dumpConnections(ctx)
+	}
+	all, err := sock.ListInet("tcp")
+	var out []connection
+	for _, s := range all {
+		if stateMask&(1<<s.State) != 0 {
+			out = append(out, connection{local: s.Local, remote: s.Remote, inode: s.Inode, uncounted: true})
+		}
+	}
+	return out, err
+}
+
+func dumpConnections(ctx context.Context) ([]connection, error) {
 	c, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, &netlink.Config{MessageBufferSize: 64 << 10})
 	if err != nil {
 		return nil, fmt.Errorf("opening a sock_diag socket: %w", err)
@@ -52,7 +70,7 @@ func readConnections(ctx context.Context) ([]connection, error) {
 		binary.NativeEndian.PutUint32(req[4:], stateMask)
 		msgs, err := c.Execute(netlink.Message{Header: netlink.Header{Type: unix.SOCK_DIAG_BY_FAMILY, Flags: netlink.Request | netlink.Dump}, Data: req})
 		if errors.Is(err, unix.ENOENT) {
-			continue // no such family, or tcp_diag is not there
+			continue // no such family
 		}
 		if err != nil {
 			return nil, fmt.Errorf("dumping connections: %w", err)

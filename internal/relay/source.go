@@ -147,6 +147,9 @@ func (f *finder) ways(l *host.Listener, p *host.Process, busy *busy) ([]hop, err
 			return append(slices.DeleteFunc(out, func(h hop) bool { return h.rest }), seen...), nil
 		}
 		err = cmp.Or(err, k.changed)
+		if !k.known {
+			err = cmp.Or(err, busy.uncounted(l, p))
+		}
 	}
 	if plain { // what it does here is known
 		err = k.changed

@@ -107,8 +107,8 @@ func parseEndpoints(in io.Reader, k kind) ([]host.Listener, error) {
 
 // parseLines skips the heading and gives the fields of each line to parse. A
 // line that is not understood fails the file: what it lists is then not known.
-func parseLines(in io.Reader, parse func([]string) ([]host.Listener, error)) ([]host.Listener, error) {
-	var found []host.Listener
+func parseLines[T any](in io.Reader, parse func([]string) ([]T, error)) ([]T, error) {
+	var found []T
 	lines := bufio.NewScanner(in)
 	for n := 1; lines.Scan(); n++ {
 		if n == 1 {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/natwarden/natwarden/internal/sock"
 )
 
 // socket is a TCP or UDP socket of a namespace.
@@ -32,9 +34,53 @@ const (
 	diagTime      = 30 * time.Second
 )
 
-// readSockets dumps the TCP sockets that listen or are connected, and all UDP
-// sockets, of the namespace of the calling thread.
+// kind is a protocol with the states of its sockets that are read.
+type kind struct {
+	name   string
+	number byte
+	states uint32
+}
+
+func kinds() []kind {
+	return []kind{{"tcp", unix.IPPROTO_TCP, 1<<established | 1<<closeWait | 1<<listening}, {"udp", unix.IPPROTO_UDP, 1<<established | 1<<closed}}
+}
+
+// readSockets lists the TCP sockets that listen or are connected, and all UDP
+// sockets, of the namespace of the calling thread: by sock_diag where the kernel
+// loads no module for it.
 func readSockets(ctx context.Context) ([]socket, error) {
+	var out []socket
+	for _, k := range kinds() {
+		read := listed
+		if sock.DiagLoaded(k.name) {
+			read = dumped
+		}
+		found, err := read(ctx, k)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, found...)
+	}
+	return out, nil
+}
+
+// listed reads the sockets of one protocol from /proc/net.
+func listed(_ context.Context, k kind) ([]socket, error) {
+	all, err := sock.ListInet(k.name)
+	if err != nil {
+		return nil, err
+	}
+	var out []socket
+	for _, s := range all {
+		if k.states&(1<<s.State) != 0 {
+			out = append(out, socket{proto: k.name, here: s.Local, there: s.Remote, listens: s.State == listening, inode: s.Inode})
+		}
+	}
+	return out, nil
+}
+
+// dumped reads the sockets of one protocol by sock_diag.
+func dumped(ctx context.Context, k kind) ([]socket, error) {
 	c, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, &netlink.Config{MessageBufferSize: 64 << 10})
 	if err != nil {
 		return nil, fmt.Errorf("opening a sock_diag socket: %w", err)
@@ -43,27 +89,21 @@ func readSockets(ctx context.Context) ([]socket, error) {
 	_ = c.SetDeadline(time.Now().Add(diagTime))
 	defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })()
 	var out []socket
-	for _, kind := range []struct {
-		name   string
-		number byte
-		states uint32
-	}{{"tcp", unix.IPPROTO_TCP, 1<<established | 1<<closeWait | 1<<listening}, {"udp", unix.IPPROTO_UDP, 1<<established | 1<<closed}} {
-		for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
-			req := make([]byte, sizeofDiagReq)
-			req[0], req[1] = family, kind.number
-			binary.NativeEndian.PutUint32(req[4:], kind.states)
-			msgs, err := c.Execute(netlink.Message{Header: netlink.Header{Type: unix.SOCK_DIAG_BY_FAMILY, Flags: netlink.Request | netlink.Dump}, Data: req})
-			if errors.Is(err, unix.ENOENT) {
-				continue // no such family, or its diag module is not there
-			}
-			if err != nil {
-				return nil, fmt.Errorf("dumping %s sockets: %w", kind.name, err)
-			}
-			for _, m := range msgs {
-				if s, ok := decodeSocket(m.Data); ok {
-					s.proto = kind.name
-					out = append(out, s)
-				}
+	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
+		req := make([]byte, sizeofDiagReq)
+		req[0], req[1] = family, k.number
+		binary.NativeEndian.PutUint32(req[4:], k.states)
+		msgs, err := c.Execute(netlink.Message{Header: netlink.Header{Type: unix.SOCK_DIAG_BY_FAMILY, Flags: netlink.Request | netlink.Dump}, Data: req})
+		if errors.Is(err, unix.ENOENT) {
+			continue // no such family
+		}
+		if err != nil {
+			return nil, fmt.Errorf("dumping %s sockets: %w", k.name, err)
+		}
+		for _, m := range msgs {
+			if s, ok := decodeSocket(m.Data); ok {
+				s.proto = k.name
+				out = append(out, s)
 			}
 		}
 	}
