@@ -98,8 +98,8 @@ func deletion(o ipvs.Object, ref host.Ref, id string) change.Step {
 	if o.Unrestorable != "" {
 		b.Names[noWay] = o.Unrestorable
 	}
-	return change.Step{IDs: []string{id}, Action: change.Delete, Reversible: true, Before: b, SideEffects: []string{
-		"as ipvsadm -D " + o.Option + ": connections that IPVS has given away stand still, as their packets are dropped; its counters begin at 0 when it is put back"}}
+	return change.Step{IDs: []string{id}, Why: "as ipvsadm -D " + o.Option, Action: change.Delete, Reversible: true, Before: b,
+		SideEffects: []string{"connections that IPVS has given to a destination stand still: their packets are dropped while the service is away, and its counters begin at 0"}}
 }
 
 // Check cannot ask the kernel: IPVS has no check mode. It proves what can be

@@ -1,11 +1,16 @@
 package qemu
 
 import (
+	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/vishvananda/netlink"
 )
 
 // inGuest keeps a test for the machine.
@@ -31,21 +36,133 @@ func loadedModules(t *testing.T) []string {
 	return out
 }
 
-// An audit looks at everything and loads no module for it: not ip_vs, not
-// ip_tables, not a socket family.
-func TestPristineAuditLoadsNothing(t *testing.T) {
-	inGuest(t)
+// unchanged runs natwarden and compares the modules before and after.
+func unchanged(t *testing.T, args ...string) (code int, out string) {
+	t.Helper()
 	before := loadedModules(t)
-	if len(before) > 5 {
+	b, err := exec.Command("/usr/bin/natwarden", args...).CombinedOutput()
+	if after := loadedModules(t); !slices.Equal(after, before) {
+		t.Errorf("natwarden %s loaded %v", strings.Join(args, " "), slices.DeleteFunc(after, func(m string) bool { return slices.Contains(before, m) }))
+	}
+	return exitCode(err), string(b)
+}
+
+// holder is the name of a process that holds a connection to the address that
+// is its argument until its input ends.
+const holder = "hold"
+
+func hold() {
+	c, err := net.Dial("tcp", os.Args[1])
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	c.Close()
+	os.Exit(0)
+}
+
+// connectedBy lets another process connect to a listener of this one.
+func connectedBy(t *testing.T, l net.Listener) net.Conn {
+	t.Helper()
+	cmd := exec.Command("/init", strings.Replace(l.Addr().String(), "[::]", "127.0.0.1", 1))
+	cmd.Args[0] = holder
+	in, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close(); _ = cmd.Wait() })
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func listener(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// A host with connections, as any has: the bytes of them are not asked for
+// where tcp_diag would be loaded. Of a process that only they could tell to be
+// a relay, that is said.
+func TestPristineConnectionsLoadNothing(t *testing.T) {
+	inGuest(t)
+	if err := labLoopback(); err != nil {
+		t.Fatal(err)
+	}
+	front, back := listener(t), listener(t)
+	connectedBy(t, front)
+	if code, out := unchanged(t, "audit", "-o", "json"); code != 0 {
+		t.Errorf("a server: exit %d\n%s", code, out)
+	}
+	unchanged(t, "remediate", "--policy", "builtin", "--include", "all", "--dry-run")
+	// Now this process holds an accepted connection and one of its own.
+	c, err := net.Dial("tcp", strings.Replace(back.Addr().String(), "[::]", "127.0.0.1", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if code, out := unchanged(t, "audit", "-o", "json"); code != 3 || !strings.Contains(out, "modprobe tcp_diag") {
+		t.Errorf("what may be a relay: exit %d\n%s", code, out)
+	}
+	l, err := newLoader()
+	if err == nil {
+		err = l.load("tcp_diag")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, out := unchanged(t, "audit", "-o", "json"); code != 0 {
+		t.Errorf("the bytes differ, so it passes nothing on: exit %d\n%s", code, out)
+	}
+}
+
+// labLoopback brings up the machine's own loopback.
+func labLoopback() error {
+	lo, err := netlink.LinkByName("lo")
+	if err == nil {
+		err = netlink.LinkSetUp(lo)
+	}
+	return err
+}
+
+// Looking at everything loads no module: not ip_vs, not ip_tables, not a socket
+// family; nor where a neighbour is there, whose next question would load the next one.
+func TestPristineReadingLoadsNothing(t *testing.T) {
+	inGuest(t)
+	if before := loadedModules(t); len(before) > 5 {
 		t.Errorf("the machine begins with %d modules: %v", len(before), before)
 	}
-	out, err := exec.Command("/usr/bin/natwarden", "audit", "-o", "json").CombinedOutput()
-	if code := exitCode(err); code != 0 {
-		t.Errorf("an empty machine is not compliant: exit %d\n%s", code, out)
+	l, err := newLoader()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if after := loadedModules(t); !slices.Equal(after, before) {
-		t.Errorf("modules before the audit: %v\nafter: %v", before, after)
+	for _, module := range []string{"", "nfnetlink", "nf_conntrack", "x_tables", "ip_tables", "iptable_filter", "ip6_tables", "nf_tables", "ebtables", "inet_diag", "tcp_diag", "sctp", "ip_vs", "ip_set", "sch_ingress", "nf_conntrack_netlink"} {
+		if module != "" {
+			if err := l.load(module); err != nil {
+				t.Errorf("loading %s: %v", module, err)
+			}
+		}
+		if code, out := unchanged(t, "audit", "-o", "json"); code != 0 {
+			t.Errorf("with %q a machine without redirects is not compliant: exit %d\n%s", module, code, out)
+		}
 	}
+	unchanged(t, "explain", "tcp/80", "--from", "192.0.2.1", "--to", "127.0.0.1", "--in", "lo")
+	unchanged(t, "remediate", "--policy", "builtin", "--include", "all", "--dry-run")
+	unchanged(t, "policy", "init", "--policy", "/tmp/policy.yaml")
+	unchanged(t, "verify")
+	unchanged(t, "snapshot", "take", "--state-dir", "/tmp/state")
 }
 
 func exitCode(err error) int {

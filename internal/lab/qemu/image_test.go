@@ -18,7 +18,7 @@ var programs = []string{"ip", "tc", "nft", "iptables-legacy", "ip6tables-legacy"
 
 // packages are those whose tests run in the guest as well; the variable names others.
 func packages() []string {
-	if list := os.Getenv("NATWARDEN_GUEST_PACKAGES"); list != "" {
+	if list, set := os.LookupEnv("NATWARDEN_GUEST_PACKAGES"); set {
 		return strings.Fields(list)
 	}
 	return []string{"internal/ipvs", "internal/ipvs/edit", "internal/tc", "internal/tc/edit", "internal/bpf", "internal/bpf/edit", "internal/present",

@@ -20,6 +20,8 @@ func TestMain(m *testing.M) {
 	switch {
 	case os.Getpid() == 1:
 		guest()
+	case os.Args[0] == holder:
+		hold()
 	case path.Base(os.Args[0]) == "modprobe":
 		if err := modprobe(os.Args[1:]); err != nil {
 			os.Exit(1)
@@ -47,9 +49,9 @@ func guest() {
 	}
 	binaries, _ := filepath.Glob("/tests/*/*.test")
 	for _, binary := range binaries {
-		suite(path.Base(path.Dir(binary)), binary, "-test.v", "-test.timeout", "100s")
+		suite(path.Base(path.Dir(binary)), binary, "-test.v", "-test.timeout", "200s")
 	}
-	suite("guest", "/init", "-test.v", "-test.run", "^TestGuest", "-test.timeout", "100s")
+	suite("guest", "/init", "-test.v", "-test.run", "^TestGuest", "-test.timeout", "200s")
 	fmt.Println(guestEnds)
 	unix.Sync()
 	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART) // qemu ends: -no-reboot
