@@ -4,7 +4,8 @@
 //
 // Files: read.go asks by generic netlink, decode.go takes the answers apart,
 // proc.go reads /proc/net/ip_vs to compare, rows.go makes rows of the report,
-// text.go says a service as ipvsadm(8) would; lasting.go and export.go serve the editor.
+// makers.go says who makes services here, text.go writes a service as ipvsadm(8)
+// would; lasting.go and export.go serve the editor.
 //
 // Reading changes nothing. natwarden is a program, not a library.
 package ipvs

@@ -5,9 +5,13 @@ import (
 	"context"
 	"encoding/hex"
 	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -79,7 +83,7 @@ func TestServicesBecomeRows(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := decoded(t, tt.service, tt.dests...)
-			r := row(&s)
+			r := row(&s, nil)
 			extent := strings.Join([]string{string(r.Family), sortedList(r.Proto), r.Address, r.Ports}, " ")
 			if r.Mechanism != "ipvs" || r.Kind != "service" || r.State != tt.state || extent != tt.extent ||
 				strings.Join(r.Conditions, ",") != tt.conditions || strings.Join(r.To, ",") != tt.to || !strings.Contains(r.Advice, tt.advice) {
@@ -87,6 +91,48 @@ func TestServicesBecomeRows(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What runs in a namespace, and its devices, say who makes services there.
+func TestAdviceNamesWhoMakesServicesHere(t *testing.T) {
+	s := labtest.New(t, "sleep")
+	dir := t.TempDir()
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(sleep, filepath.Join(dir, "keepalived")); err != nil {
+		t.Fatal(err)
+	}
+	s.MustDo(t, func(context.Context) error {
+		cmd := exec.Command(filepath.Join(dir, "keepalived"), "60")
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+		return nil
+	})
+	kube := &host.Space{Netns: "/run/docker/netns/ingress_sbox", Ifaces: []host.Iface{{Name: "kube-ipvs0"}}}
+	var here []string
+	for range 50 { // until it has become keepalived
+		s.MustDo(t, func(context.Context) error { here = seenMakers(kube); return nil })
+		if len(here) == 3 {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	text := advice("-t 192.0.2.1:80", here)
+	for _, want := range []string{"kubectl get svc -A", "docker service rm", "keepalived runs here (pid ", "systemctl reload keepalived", "else it comes back after ipvsadm -D -t 192.0.2.1:80"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in %q", want, text)
+		}
+	}
+	labtest.New(t).MustDo(t, func(context.Context) error {
+		if got := seenMakers(&host.Space{}); len(got) > 0 {
+			t.Errorf("in another namespace: %q", got)
+		}
+		return nil
+	})
 }
 
 func sortedList(text string) string {
@@ -177,7 +223,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		if s, err := decodeService(m); err == nil {
-			row(&s)
+			row(&s, nil)
 			if s.mark == 0 && !s.addr.IsValid() {
 				t.Errorf("a service of nothing: %+v", s)
 			}

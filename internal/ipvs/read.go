@@ -43,8 +43,12 @@ func (Source) Read(ctx context.Context, into *host.Space) (host.Reading, error) 
 		return host.Reading{}, fmt.Errorf("reading IPVS: %w", err)
 	}
 	reading := host.Reading{State: host.Read, Objects: len(services), Blind: compare(services, parseProc(string(listing)))}
+	var from []string
+	if len(services) > 0 {
+		from = seenMakers(into)
+	}
 	for i := range services {
-		into.AddRedirects(row(&services[i]))
+		into.AddRedirects(row(&services[i], from))
 	}
 	return reading, nil
 }

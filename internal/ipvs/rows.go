@@ -10,8 +10,8 @@ import (
 )
 
 // row makes the row of one service: a balanced destination is one row with
-// several targets.
-func row(s *service) host.Redirect {
+// several targets. from is who makes services in its namespace.
+func row(s *service, from []string) host.Redirect {
 	r := host.Redirect{Mechanism: "ipvs", Kind: "service", Direction: "inbound", Family: familyOf(s.family),
 		Conditions: []string{}, To: []string{}, Evidence: []string{"IPVS service " + s.name() + ", scheduler " + s.scheduler},
 		Match: &host.Match{Family: familyOf(s.family)}, Content: s.name()}
@@ -27,7 +27,7 @@ func row(s *service) host.Redirect {
 	}
 	r.Proto, r.Ports, r.Address = host.ProtosString(r.Match.Protos), host.PortsString(r.Match.Ports), host.AddrsString(r.Match.Address)
 	r.Conditions = append(r.Conditions, r.Match.Conditions...)
-	r.Advice = "ipvsadm -D " + s.option() + ", and in what made it (keepalived, kube-proxy, ldirectord): it comes back otherwise"
+	r.Advice = advice(s.option(), from)
 	o := s.object()
 	r.Ref = &host.Ref{Backend: Backend, Family: r.Family, Table: KindService, Fingerprint: o.Fingerprint, Text: o.Text}
 	return r
