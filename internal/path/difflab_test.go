@@ -9,7 +9,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -44,7 +43,8 @@ type diffLab struct {
 	routed             bool // the last scenario had policy rules
 	ipsets             bool // and ipsets
 
-	mu   sync.Mutex
+	sniffers, datagrams []ear
+
 	seen map[uint32]string  // which local socket got the UDP packet with that number
 	came map[arrival]string // what came to A and B
 	back map[arrival]string // the first thing that came back to the client
@@ -173,19 +173,13 @@ func greet(tcp net.Listener, who string) {
 	}
 }
 
-func (l *diffLab) record(udp net.PacketConn, name string) {
-	b := make([]byte, 16)
-	for {
-		n, _, err := udp.ReadFrom(b)
-		if err != nil {
-			return
-		}
-		if n == 4 {
-			l.mu.Lock()
+// record hears the datagrams of a local socket.
+func (l *diffLab) record(udp *os.File, name string) {
+	l.datagrams = append(l.datagrams, ear{int(udp.Fd()), func(b []byte, _ unix.Sockaddr) {
+		if len(b) == 4 {
 			l.seen[binary.BigEndian.Uint32(b)] = name
-			l.mu.Unlock()
 		}
-	}
+	}})
 }
 
 func veth(name, peer string, ns int) error {
@@ -253,12 +247,17 @@ func (l *diffLab) listen(t testing.TB, specs []socketSpec) (closeAll func()) {
 			if err != nil {
 				continue
 			}
-			closers = append(closers, func() { x.Close() })
-			go l.record(x, name)
+			file, err := x.(*net.UDPConn).File()
+			if err != nil {
+				return err
+			}
+			closers = append(closers, func() { x.Close(); file.Close() })
+			l.record(file, name)
 		}
 		return nil
 	})
 	return func() {
+		l.datagrams = nil
 		for _, c := range closers {
 			c()
 		}
@@ -334,6 +333,7 @@ func (l *diffLab) send(t testing.TB, from labtest.Space, probes []*probe, patien
 		return
 	}
 	from.MustDo(t, func(ctx context.Context) error {
+		l.takeAll()
 		l.forget(probes)
 		for _, p := range probes {
 			p.start()
@@ -342,6 +342,8 @@ func (l *diffLab) send(t testing.TB, from labtest.Space, probes []*probe, patien
 		for time.Now().Before(deadline) && !l.settle(probes) {
 			l.poll(probes)
 		}
+		l.takeAll()
+		l.settle(probes)
 		for _, p := range probes {
 			switch {
 			case p.got == "" && (p.state == 1 || l.hasAnswered(p)):
@@ -411,8 +413,6 @@ func (p *probe) unsent(err error) {
 }
 
 func (l *diffLab) forget(probes []*probe) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	for _, p := range probes {
 		delete(l.seen, p.number)
 		delete(l.came, p.arrival())
@@ -422,8 +422,6 @@ func (l *diffLab) forget(probes []*probe) {
 
 // settle looks what arrived where; it says whether all is known.
 func (l *diffLab) settle(probes []*probe) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	all := true
 	for _, p := range probes {
 		if came := l.came[p.arrival()]; came != "" {
@@ -453,12 +451,16 @@ func (l *diffLab) poll(probes []*probe) {
 		}
 		fds, who = append(fds, unix.PollFd{Fd: int32(p.fd), Events: events}), append(who, p)
 	}
+	for _, e := range l.ears() {
+		fds = append(fds, unix.PollFd{Fd: int32(e.fd), Events: unix.POLLIN})
+	}
 	_, _ = unix.Poll(fds, 10)
-	for i, f := range fds {
-		if f.Revents != 0 {
-			who[i].ready()
+	for i, p := range who {
+		if fds[i].Revents != 0 {
+			p.ready()
 		}
 	}
+	l.takeAll()
 }
 
 func (p *probe) connected() bool {

@@ -20,7 +20,26 @@ type arrival struct {
 
 func (p *probe) arrival() arrival { return arrival{uint8(p.Proto), p.SPort} }
 
-// sniff looks at all packets that arrive in a namespace, or by one interface.
+// ear is a socket at which packets are heard. Whoever waits for answers listens
+// to all of them: what came before is heard, however busy the machine is.
+type ear struct {
+	fd   int
+	hear func(packet []byte, from unix.Sockaddr)
+}
+
+// take hears what has come.
+func (e *ear) take() {
+	b := make([]byte, 2048)
+	for {
+		n, from, err := unix.Recvfrom(e.fd, b, unix.MSG_DONTWAIT)
+		if err != nil {
+			return
+		}
+		e.hear(b[:n], from)
+	}
+}
+
+// sniff hears all packets that arrive in a namespace, or by one interface.
 func (l *diffLab) sniff(t testing.TB, s labtest.Space, index int, look func([]byte)) {
 	fd := -1
 	s.MustDo(t, func(context.Context) error {
@@ -31,27 +50,24 @@ func (l *diffLab) sniff(t testing.TB, s labtest.Space, index int, look func([]by
 		}
 		return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: index})
 	})
-	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 50000})
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	t.Cleanup(func() { close(stop); <-stopped; unix.Close(fd) })
-	go func() {
-		defer close(stopped)
-		b := make([]byte, 2048)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			n, from, err := unix.Recvfrom(fd, b, 0)
-			if err != nil {
-				continue
-			}
-			if link, ok := from.(*unix.SockaddrLinklayer); ok && link.Pkttype == unix.PACKET_HOST {
-				look(b[:n])
-			}
+	t.Cleanup(func() { unix.Close(fd) })
+	l.sniffers = append(l.sniffers, ear{fd, func(b []byte, from unix.Sockaddr) {
+		if link, ok := from.(*unix.SockaddrLinklayer); ok && link.Pkttype == unix.PACKET_HOST {
+			look(b)
 		}
-	}()
+	}})
+}
+
+// ears are all that is listened to now.
+func (l *diffLab) ears() []ear {
+	return append(l.sniffers[:len(l.sniffers):len(l.sniffers)], l.datagrams...)
+}
+
+// takeAll hears everything that has come.
+func (l *diffLab) takeAll() {
+	for _, e := range l.ears() {
+		e.take()
+	}
 }
 
 // header reads the addresses and the protocol of a packet and what follows them.
@@ -78,8 +94,6 @@ func (l *diffLab) arrived(b []byte, name string) {
 		return
 	}
 	at := arrival{proto, binary.BigEndian.Uint16(b)}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.came[at] == "" {
 		l.came[at] = name + " " + netip.AddrPortFrom(dst, binary.BigEndian.Uint16(b[2:])).String()
 	}
@@ -107,8 +121,6 @@ func (l *diffLab) returned(b []byte) {
 	default:
 		return
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.back[at] == "" {
 		l.back[at] = what
 	}
@@ -116,7 +128,5 @@ func (l *diffLab) returned(b []byte) {
 
 // hasAnswered says whether the client heard an answer that did not fit.
 func (l *diffLab) hasAnswered(p *probe) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	return l.back[p.arrival()] == synAck
 }
