@@ -58,6 +58,7 @@ type back struct {
 	groups  []*backGroup
 	partly  bool // something was not put back that another try may put back
 	unread  bool // whether something was put back could not be read
+	waits   bool // something is left to the next recovery
 	// elsewhere: the change was made in the namespace where natwarden was started
 	// then, and that is not the one of now.
 	elsewhere bool
@@ -170,7 +171,7 @@ func (b *back) prepare(ctx context.Context) error {
 	if b.change.Torn {
 		b.say("the journal's last line is torn: natwarden or the host stopped in the middle; what really happened is read from the host")
 	}
-	if !b.change.Plan.Origin.SameBoot(b.here) {
+	if b.restarted() {
 		b.say("the host restarted since the change: what is missing is put back by its content")
 	}
 	groups, indices := b.change.Begun()
@@ -185,6 +186,9 @@ func (b *back) prepare(ctx context.Context) error {
 func (b *back) say(note string) { b.result.Notes = append(b.result.Notes, note) }
 
 func (b *back) prepareGroup(ctx context.Context, recorded rollback.Group, index int) error {
+	if b.later(recorded) {
+		return nil
+	}
 	editor := slices.IndexFunc(b.editors, func(e change.Editor) bool { return e.Backend() == recorded.Backend })
 	if editor < 0 {
 		b.leave(recorded.Steps, "nothing here can change "+recorded.Backend)
@@ -208,6 +212,9 @@ func (b *back) prepareGroup(ctx context.Context, recorded rollback.Group, index 
 // enter opens the namespace of a label and says why it is not the one that was
 // changed. After a restart only the label can tell.
 func (b *back) enter(ctx context.Context, label string) (Space, string) {
+	if why := b.forgotten(label); why != "" {
+		return Space{}, why
+	}
 	h, err := b.resolve(ctx, label)
 	if err != nil {
 		return Space{}, "its network namespace cannot be opened: " + err.Error()
@@ -218,10 +225,10 @@ func (b *back) enter(ctx context.Context, label string) (Space, string) {
 		s.close()
 		return Space{}, err.Error()
 	}
-	if b.change.Plan.Origin.SameBoot(b.here) && !slices.Contains(b.change.Plan.Origin.Netns, id) {
+	if why := b.another(id); why != "" {
 		s.close()
 		b.elsewhere = b.elsewhere || label == ""
-		return Space{}, fmt.Sprintf("network namespace %s is not the one that was changed; run rollback where remediate ran", name(label))
+		return Space{}, why
 	}
 	return s, ""
 }

@@ -65,6 +65,11 @@ type Options struct {
 	Policy   []byte           // the policy file's bytes for the snapshot; nil for the built-in one
 	Now      func() time.Time // nil is time.Now
 
+	// Backends are the subsystems that Recover may touch; nil: all. With them it is
+	// a first pass, as at boot before the network is up: what is not back after it is left to the
+	// next Recover.
+	Backends []string
+
 	// ConfirmWithin is how long a change waits for Confirm before it is rolled
 	// back; 0: it stays. Watchdog then starts what rolls it back when natwarden does not live
 	// to see it, before anything is edited; it gets the change's id and the state directory's path.

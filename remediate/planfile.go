@@ -199,7 +199,7 @@ func (f *PlanFile) fits(spaces []Space, o Options) error {
 			return err
 		}
 		i := slices.IndexFunc(f.Origin.Netns, func(n rollback.Netns) bool { return n.Label == s.Label })
-		if i >= 0 && f.Origin.Netns[i] != id {
+		if i >= 0 && !f.Origin.Netns[i].Same(id) {
 			return fmt.Errorf("%w: network namespace %s is not the one that the plan was made for", errForeign, name(s.Label))
 		}
 	}

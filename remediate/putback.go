@@ -43,13 +43,7 @@ func (b *back) end(failure error) (*Result, error) {
 	if failure != nil && !b.anyDone() && b.change.Stage() == rollback.Waiting {
 		return b.result.fail(exitFor(failure), failure) // nothing was changed, and its watchdog still watches
 	}
-	event := rollback.RolledBack
-	if b.partly {
-		event = rollback.PartlyBack
-	}
-	if err := b.note(rollback.Entry{Event: event, Group: -1}); err != nil {
-		b.say(err.Error())
-	}
+	b.conclude()
 	b.result.Status, b.result.ExitCode = Nothing, b.result.remains()
 	if b.anyDone() {
 		b.result.Status = Done
@@ -60,6 +54,21 @@ func (b *back) end(failure error) (*Result, error) {
 		b.say(failure.Error())
 	}
 	return b.result, nil
+}
+
+// conclude writes that the way back has ended, unless it is to go on later.
+func (b *back) conclude() {
+	if b.goesOn() {
+		b.say("what is not back yet is left to the next natwarden recover")
+		return
+	}
+	event := rollback.RolledBack
+	if b.partly {
+		event = rollback.PartlyBack
+	}
+	if err := b.note(rollback.Entry{Event: event, Group: -1}); err != nil {
+		b.say(err.Error())
+	}
 }
 
 // log writes the way back into the action log. Where that cannot be written the

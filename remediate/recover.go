@@ -42,7 +42,7 @@ func Recover(ctx context.Context, resolve Resolve, editors []change.Editor, o Op
 		}
 		expired = expired || c.Stage() == rollback.Waiting
 	}
-	if expired && len(b.result.Left) == 0 {
+	if expired && len(b.result.Left) == 0 && !b.waits {
 		b.result.Status, b.result.ExitCode = RolledBack, exitExpired
 	}
 	return b.result, nil
@@ -71,6 +71,7 @@ func (b *back) recover(ctx context.Context, c *rollback.Change) error {
 	}
 	one.say(one.progress())
 	result, err := one.carryOut(ctx)
+	b.waits = b.waits || one.goesOn()
 	b.result.join(result)
 	return err
 }
@@ -91,17 +92,29 @@ func (b *back) progress() string {
 	for _, g := range b.groups {
 		steps, gone = steps+len(g.group.steps), gone+len(g.steps)
 	}
-	what := "was interrupted; it is undone"
-	switch b.change.Stage() {
-	case rollback.HalfBack:
-		what = "was being undone when that was interrupted; undoing it is finished"
-	case rollback.Waiting:
-		what = "was not confirmed in time; it is undone"
+	said := fmt.Sprintf("change %s of %s ", b.change.ID, b.change.Began().Format(time.RFC3339))
+	switch {
+	case steps == 0 && (b.partly || b.waits):
+		return said + b.unfinishedHow() + ", but not from here or not now"
+	case steps == 0:
+		return said + "was interrupted before anything was changed"
+	case gone == 0 && b.restarted():
+		return said + b.unfinishedHow() + ": what it removed is there again, loaded by the restart: it is as before the change"
 	}
-	if steps == 0 {
-		return fmt.Sprintf("change %s of %s was interrupted before anything was changed", b.change.ID, b.change.Began().Format(time.RFC3339))
+	return fmt.Sprintf("%s%s: of %d steps %d stand carried out on the host", said, b.unfinishedHow(), steps, gone)
+}
+
+// unfinishedHow says why a change has to be ended, and how it is.
+func (b *back) unfinishedHow() string {
+	switch {
+	case b.change.Stage() == rollback.HalfBack:
+		return "was being undone when that was interrupted; undoing it is finished"
+	case b.change.Stage() == rollback.Waiting && b.restarted():
+		return "was not confirmed before the host restarted; it is undone"
+	case b.change.Stage() == rollback.Waiting:
+		return "was not confirmed in time; it is undone"
 	}
-	return fmt.Sprintf("change %s of %s %s: of %d steps %d stand carried out on the host", b.change.ID, b.change.Began().Format(time.RFC3339), what, steps, gone)
+	return "was interrupted; it is undone"
 }
 
 // Unfinished names the changes that did not come to an end, or are at work

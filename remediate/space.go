@@ -29,7 +29,7 @@ func (s Space) identity() (rollback.Netns, error) {
 		defer h.Close()
 	}
 	id, err := h.ID()
-	return rollback.Netns{Label: s.Label, Dev: id.Dev, Ino: id.Ino}, err
+	return rollback.Netns{Label: s.Label, Dev: id.Dev, Ino: id.Ino, First: isFirst(id)}, err
 }
 
 // close lets go of a namespace that Resolve opened.

@@ -83,7 +83,7 @@ func Watchable(ctx context.Context, id string, resolve Resolve, o Options) error
 		if err != nil {
 			return err
 		}
-		if here != changed {
+		if !here.Same(changed) {
 			return fmt.Errorf("network namespace %s is not the one that change %s changes", name(changed.Label), c.ID)
 		}
 	}

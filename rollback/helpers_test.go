@@ -31,7 +31,7 @@ func newStore(t *testing.T) *Store {
 
 func origin(t *testing.T) Origin {
 	t.Helper()
-	o, err := Here("test", noon, []Netns{{"", 4, 4026531840}})
+	o, err := Here("test", noon, []Netns{{Dev: 4, Ino: 4026531840}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,15 @@ type Netns struct {
 	Label string `json:"label"`
 	Dev   uint64 `json:"dev"`
 	Ino   uint64 `json:"ino"`
+	// First is whether it is the one of process 1, which is there again after a
+	// restart: "yes", "no", or "" where that could not be read.
+	First string `json:"first,omitempty"`
+}
+
+// Same says whether two are one namespace under one label, as long as the host
+// does not restart.
+func (n Netns) Same(other Netns) bool {
+	return n.Label == other.Label && n.Dev == other.Dev && n.Ino == other.Ino
 }
 
 // Here is the origin of what is written now on this host.

@@ -7,18 +7,23 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	nftedit "github.com/natwarden/natwarden/internal/nft/edit"
+	xtedit "github.com/natwarden/natwarden/internal/xtables/edit"
 	"github.com/natwarden/natwarden/remediate"
 )
 
 func newRecover(a *app) *cobra.Command {
-	return &cobra.Command{
+	early := false
+	cmd := &cobra.Command{
 		Use:   "recover",
 		Short: "end a change that was interrupted",
 		Long: "Finds changes that did not come to an end because natwarden was killed or the host\n" +
 			"stopped, compares the host with their journals, says how far each came, and undoes\n" +
 			"it; a rollback that was interrupted is finished, a change that nobody confirmed in\n" +
 			"time is rolled back; one that still waits is left to wait. remediate and rollback do\n" +
-			"the same before anything else. Run it in the network namespace in which remediate ran." +
+			"the same before anything else. Run it in the network namespace in which remediate ran.\n\n" +
+			"The packaged units run it at boot: with --before-network for rules alone, as soon as\n" +
+			"the saved ones are loaded, and again when the host is up." +
 			exitStatus(map[int]string{
 				exitOK:         "there was nothing to recover, or the host is as it was before the change",
 				exitViolations: "put back what it could, the rest is listed",
@@ -27,15 +32,21 @@ func newRecover(a *app) *cobra.Command {
 			}, exitOK, exitError, exitViolations, exitBroken, exitExpired, exitRefused, exitUsage, exitBusy, exitPrivilege),
 		Example: "  natwarden recover",
 		Args:    noArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runRecover(cmd.Context(), a) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runRecover(cmd.Context(), a, early) },
 	}
+	cmd.Flags().BoolVar(&early, "before-network", false, "put back rules alone, and leave the rest to the next recover")
+	return cmd
 }
 
-func runRecover(ctx context.Context, a *app) error {
+func runRecover(ctx context.Context, a *app, early bool) error {
 	if err := needRight("recover", unix.CAP_NET_ADMIN); err != nil {
 		return err
 	}
-	result, err := remediate.Recover(ctx, resolve, editors(), a.recoverOptions())
+	o := a.recoverOptions()
+	if early {
+		o.Backends = []string{nftedit.New().Backend(), xtedit.New("").Backend()}
+	}
+	result, err := remediate.Recover(ctx, resolve, editors(), o)
 	return a.finish(result, err, recovered)
 }
 

@@ -39,6 +39,7 @@ func TestUnderSystemd(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *machine){
 		"units":   stopsUnits,
 		"confirm": confirmsUnderSystemd,
+		"reboot":  rebootsBeforeConfirmation,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -84,12 +85,13 @@ func buildStatic(t *testing.T) string {
 // machine is a host with systemd as process 1: the middle of a triangle.
 type machine struct {
 	*lab.Triangle
-	root string // its file system
-	name string
-	init *exec.Cmd // systemd-nspawn
-	pid  int       // its process 1, as this side counts
-	said *strings.Builder
-	down chan struct{}
+	root    string // its file system
+	backend *lab.Greeter
+	name    string
+	init    *exec.Cmd // systemd-nspawn
+	pid     int       // its process 1, as this side counts
+	said    *locked
+	down    chan struct{}
 }
 
 var machines atomic.Int32
@@ -116,7 +118,7 @@ func (m *machine) boot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.Triangle, m.said, m.down = triangle, &strings.Builder{}, make(chan struct{})
+	m.Triangle, m.said, m.down = triangle, &locked{}, make(chan struct{})
 	m.init = exec.Command("unshare", "--mount", "sh", "testdata/systemd/boot.sh", m.root, m.name)
 	m.init.Stdout, m.init.Stderr = m.said, m.said
 	m.init.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
