@@ -54,7 +54,7 @@ elif ! (install_missing qemu-system-x86 ipvsadm xz-utils); then
 elif ! kernels=$(fetch_kernels "${XDG_CACHE_HOME:-$HOME/.cache}/natwarden-kernels") || [ -z "$kernels" ]; then
 	echo "SKIPPED: no package of a kernel can be had"
 else
-	NATWARDEN_KERNELS=$kernels go test -count=1 -v -timeout 8m -run '^TestOnDebiansKernels$' ./internal/lab/qemu | sed '/^=== RUN/d'
+	NATWARDEN_KERNELS=$kernels go test -count=1 -v -timeout 15m -run '^TestOnDebiansKernels$' ./internal/lab/qemu | sed '/^=== RUN/d'
 fi
 
 # fuzz runs one target. A worker that the end of the time meets in the middle of

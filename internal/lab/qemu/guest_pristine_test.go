@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // inGuest keeps a test for the machine.
@@ -103,6 +104,19 @@ func TestPristineConnectionsLoadNothing(t *testing.T) {
 	}
 	front, back := listener(t), listener(t)
 	connectedBy(t, front)
+	for _, s := range [][3]int{{unix.AF_INET6, unix.SOCK_DGRAM, 0}, {unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP}, {unix.AF_PACKET, unix.SOCK_RAW, 0x0300}, {unix.AF_UNIX, unix.SOCK_STREAM, 0}} {
+		fd, err := unix.Socket(s[0], s[1]|unix.SOCK_CLOEXEC, s[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		if s[0] == unix.AF_INET6 {
+			err = unix.Bind(fd, &unix.SockaddrInet6{Port: 5353})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	if code, out := unchanged(t, "audit", "-o", "json"); code != 0 {
 		t.Errorf("a server: exit %d\n%s", code, out)
 	}
@@ -123,6 +137,14 @@ func TestPristineConnectionsLoadNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	xdp, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, out := unchanged(t, "audit", "-o", "json"); code != 3 || !strings.Contains(out, "AF_XDP") {
+		t.Errorf("an AF_XDP socket: exit %d\n%s", code, out)
+	}
+	unix.Close(xdp)
 	if code, out := unchanged(t, "audit", "-o", "json"); code != 0 {
 		t.Errorf("the bytes differ, so it passes nothing on: exit %d\n%s", code, out)
 	}

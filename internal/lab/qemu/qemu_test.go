@@ -37,6 +37,7 @@ func TestOnDebiansKernels(t *testing.T) {
 	built := build(t)
 	for _, k := range kernelsIn(t, list) {
 		t.Run(k.release, func(t *testing.T) {
+			t.Parallel() // a guest does one thing at a time
 			began := time.Now()
 			image := imageOf(t, k, built)
 			t.Logf("packed in %v", time.Since(began).Round(time.Millisecond))
@@ -87,7 +88,7 @@ func boot(t *testing.T, k kernel, image string) string {
 	text, _ := io.ReadAll(out)
 	err = cmd.Wait()
 	if path := os.Getenv("NATWARDEN_GUEST_LOG"); path != "" {
-		_ = os.WriteFile(path, text, 0o600)
+		_ = os.WriteFile(path+"."+k.release, text, 0o600)
 	}
 	if err != nil || !strings.Contains(string(text), guestEnds) {
 		t.Errorf("the machine did not come to its end: %v %s\n%s", err, errs.String(), tail(string(text)))
