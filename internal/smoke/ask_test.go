@@ -121,7 +121,11 @@ func TestHTTP(t *testing.T) {
 		"slow":            {host.HTTPProbe{URL: "/slow", Status: 200, Body: "x"}, "no answer within 1s"},
 	} {
 		c.probe.URL = s.URL + c.probe.URL
-		check(t, name, why(t, host.Probe{HTTP: &c.probe, Timeout: time.Second}), c.want)
+		timeout := 20 * time.Second
+		if name == "slow" {
+			timeout = time.Second
+		}
+		check(t, name, why(t, host.Probe{HTTP: &c.probe, Timeout: timeout}), c.want)
 	}
 	check(t, "nobody", why(t, host.Probe{HTTP: &host.HTTPProbe{URL: "http://" + refusing(t), Status: 200}}), "connection refused")
 	check(t, "silent", why(t, host.Probe{Timeout: 300 * time.Millisecond, HTTP: &host.HTTPProbe{URL: "http://" + silent(t), Status: 200}}), "no answer within 300ms")
@@ -177,7 +181,11 @@ func TestPrograms(t *testing.T) {
 		"lingering":      {"sleep 100 & exit 0", ""},
 		"slow":           {"sleep 100", "no answer within 2s"},
 	} {
-		check(t, name, why(t, host.Probe{Command: []string{script(name, c.text), "a b"}, Timeout: 2 * time.Second}), c.want)
+		timeout := 20 * time.Second
+		if name == "slow" {
+			timeout = 2 * time.Second
+		}
+		check(t, name, why(t, host.Probe{Command: []string{script(name, c.text), "a b"}, Timeout: timeout}), c.want)
 	}
 	check(t, "no program", why(t, host.Probe{Command: []string{dir + "/none"}}), "no such file")
 	refused := Ask(context.Background(), []host.Probe{{Command: []string{script("x", "exit 0")}, Timeout: time.Second}}, Files{Program: func(string) error { return errors.New("others can write it") }})
@@ -188,8 +196,8 @@ func TestPrograms(t *testing.T) {
 func TestAProgramIsKilledWithItsChildren(t *testing.T) {
 	t.Parallel()
 	pids := filepath.Join(t.TempDir(), "pids")
-	got := why(t, host.Probe{Timeout: time.Second, Command: []string{"/bin/sh", "-c", "sleep 100 & echo $! $$ >" + pids + "; wait"}})
-	check(t, "slow", got, "no answer within 1s")
+	got := why(t, host.Probe{Timeout: 3 * time.Second, Command: []string{"/bin/sh", "-c", "sleep 100 & echo $! $$ >" + pids + "; wait"}})
+	check(t, "slow", got, "no answer within 3s")
 	data, err := os.ReadFile(pids)
 	if err != nil {
 		t.Fatal(err)
@@ -216,18 +224,18 @@ func alive(pid int) bool {
 func TestQuestionsGoOutSideBySide(t *testing.T) {
 	t.Parallel()
 	address := silent(t)
-	probes := make([]host.Probe, 12)
+	probes := make([]host.Probe, 16)
 	for i := range probes {
 		probes[i] = host.Probe{Timeout: 500 * time.Millisecond, HTTP: &host.HTTPProbe{URL: "http://" + address, Status: 200}}
 	}
-	probes = append(probes, host.Probe{Timeout: time.Second, TCP: address}, host.Probe{Timeout: time.Second, Command: []string{"/bin/true"}})
+	probes = append(probes, host.Probe{Timeout: 20 * time.Second, TCP: address}, host.Probe{Timeout: 20 * time.Second, Command: []string{"/bin/true"}})
 	began := time.Now()
 	got := Ask(context.Background(), probes, files())
-	if took := time.Since(began); took > 3*time.Second {
+	if took := time.Since(began); took > 6*time.Second {
 		t.Errorf("it took %s", took)
 	}
 	for i, why := range got {
-		if want := i < 12; (why != "") != want {
+		if want := i < 16; (why != "") != want {
 			t.Errorf("%d: %q", i, why)
 		}
 	}
