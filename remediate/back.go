@@ -82,7 +82,8 @@ func (b *back) foreign() error {
 type backGroup struct {
 	*group
 	index   int
-	steps   []change.Step // inverted, in the order to run them
+	steps   []change.Step       // inverted, in the order to run them
+	now     map[string][]string // the places as they were read last
 	done    map[int]bool
 	refused map[int]string // steps that the editor's check refused, by index in steps
 }
@@ -259,9 +260,16 @@ func (g *backGroup) find(ctx context.Context) error {
 	}
 	before := g.world.Places
 	gone := append(missing(before, world.Places, g.group.steps), unseen(before, g.group.steps)...)
-	g.steps = change.Invert(inPlanOrder(g.group.steps, gone))
+	g.now = world.Places
+	g.steps = g.inverted(inPlanOrder(g.group.steps, gone))
 	g.group.world.Generation = world.Generation
 	return nil
+}
+
+// inverted gives the steps that undo steps of the plan, each at its place in
+// the host as it was read last.
+func (g *backGroup) inverted(steps []change.Step) []change.Step {
+	return change.Invert(inGaps(g.group.steps, steps, g.world.Places, g.now))
 }
 
 // inPlanOrder sorts a selection of steps as the plan has them.
@@ -279,10 +287,32 @@ func (g *backGroup) prove(ctx context.Context) error {
 	if len(g.steps) == 0 {
 		return nil
 	}
-	return g.space.within(ctx, func(ctx context.Context) (err error) {
+	err := g.space.within(ctx, func(ctx context.Context) (err error) {
 		g.refused, err = g.editor.Check(ctx, g.steps)
 		return err
 	})
+	if err == nil && len(g.refused) > 0 {
+		g.closeRanks()
+	}
+	return err
+}
+
+// closeRanks gives the steps that were not refused their places anew, for those
+// that were will not stand among them.
+func (g *backGroup) closeRanks() {
+	wanted := map[*change.Object]int{}
+	for i, s := range g.steps {
+		if g.refused[i] == "" {
+			wanted[s.Inverse().Object()] = i
+		}
+	}
+	going := slices.DeleteFunc(slices.Clone(g.group.steps), func(s change.Step) bool {
+		_, goes := wanted[s.Object()]
+		return !goes
+	})
+	for _, s := range g.inverted(going) {
+		g.steps[wanted[s.Inverse().Object()]] = s
+	}
 }
 
 // planned is the result of a dry run: the same steps, nothing done.

@@ -132,14 +132,18 @@ func (b bed) run(t *testing.T, rows []host.Redirect, want int) *remediate.Result
 
 func (b bed) rollback(t *testing.T, want int) *remediate.Result {
 	t.Helper()
-	open := func(context.Context, string) (netns.Handle, error) {
-		return netns.Open(fmt.Sprintf("/proc/self/fd/%d", b.Handle().Fd()))
-	}
-	r, err := remediate.Rollback(context.Background(), "", open, b.editors, b.o)
+	r, err := b.tryRollback()
 	if r.ExitCode != want {
 		t.Fatalf("exit code %d, want %d: %v\n%+v", r.ExitCode, want, err, r)
 	}
 	return r
+}
+
+func (b bed) tryRollback() (*remediate.Result, error) {
+	open := func(context.Context, string) (netns.Handle, error) {
+		return netns.Open(fmt.Sprintf("/proc/self/fd/%d", b.Handle().Fd()))
+	}
+	return remediate.Rollback(context.Background(), "", open, b.editors, b.o)
 }
 
 func TestEveryFormGoesAndComesBack(t *testing.T) {

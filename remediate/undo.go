@@ -77,7 +77,8 @@ func (g *group) putBack(ctx context.Context) error {
 		if todo = append(todo, reversible(gone)...); len(todo) == 0 {
 			return lost(gone)
 		}
-		if err = g.send(ctx, change.Invert(todo), world.Generation); err == nil {
+		again := inGaps(g.steps, inPlanOrder(g.steps, todo), before, world.Places)
+		if err = g.send(ctx, change.Invert(again), world.Generation); err == nil {
 			todo = nil
 		} else {
 			todo = unseen(before, g.steps)

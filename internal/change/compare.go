@@ -64,7 +64,7 @@ func comparePlace(place string, before, now []Listed) (out []Difference) {
 		was, is, waiting[o.Fingerprint] = append(was, i), append(is, w[0]), w[1:]
 		paired[w[0]] = true
 	}
-	stays := rising(is)
+	stays := Rising(is)
 	for n, i := range is {
 		if !stays[n] {
 			out = append(out, Difference{place, Moved, now[i].Text, was[n] + 1, i + 1})
@@ -78,8 +78,8 @@ func comparePlace(place string, before, now []Listed) (out []Difference) {
 	return out
 }
 
-// rising marks a longest sequence of numbers that rise.
-func rising(numbers []int) []bool {
+// Rising marks a longest sequence of numbers that rise.
+func Rising(numbers []int) []bool {
 	var ends []int // ends[k]: where the sequence of length k+1 with the lowest end ends
 	before := make([]int, len(numbers))
 	for i, n := range numbers {
