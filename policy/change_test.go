@@ -1,10 +1,14 @@
 package policy
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestApprovals(t *testing.T) {
@@ -89,5 +93,16 @@ func TestTrustedProgram(t *testing.T) {
 	}
 	if err := TrustedProgram(dir); err == nil {
 		t.Error("a folder is no program")
+	}
+}
+
+// Whoever is not root may check a policy; that he may not see a file says nothing about it.
+func TestAFileThatOnlyRootMaySeeIsNoFault(t *testing.T) {
+	l := linter{}
+	l.unusable("a", 3, "it cannot pass", &fs.PathError{Op: "open", Path: "/x", Err: unix.EACCES})
+	l.unusable("b", 4, "it cannot pass", &fs.PathError{Op: "open", Path: "/x", Err: unix.ENOENT})
+	want := []Finding{{Note, "a", 3, "not looked at: open /x: permission denied"}, {Warning, "b", 4, "it cannot pass: open /x: no such file or directory"}}
+	if !slices.Equal(l.findings, want) {
+		t.Errorf("%+v", l.findings)
 	}
 }

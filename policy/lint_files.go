@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"errors"
+	"io/fs"
 	"strings"
 
 	"github.com/natwarden/natwarden/internal/host"
@@ -33,7 +35,7 @@ func (l *linter) probe(p *host.Probe) {
 		_, err = ReadTrusted(p.HTTP.CA, CertificatesLimit)
 	}
 	if err != nil {
-		l.about(Warning, p.ID, p.Line, "smoke test cannot pass: %v", err)
+		l.unusable(p.ID, p.Line, "smoke test cannot pass", err)
 	}
 }
 
@@ -43,7 +45,7 @@ func (l *linter) signers(c *Change) {
 	}
 	data, err := ReadTrusted(c.AllowedSigners, SignersLimit)
 	if err != nil {
-		l.about(Warning, "change", c.Line, "nobody can approve: %v", err)
+		l.unusable("change", c.Line, "nobody can approve", err)
 		return
 	}
 	if n, counted := countSigners(string(data)); counted && n < c.Approvals {
@@ -52,6 +54,16 @@ func (l *linter) signers(c *Change) {
 	if c.Approvals == 0 {
 		l.about(Note, "change", c.Line, "has allowed_signers, and nobody is asked: approvals is missing")
 	}
+}
+
+// unusable tells of a file that natwarden will not use. One that only root may
+// see is no fault of the policy's.
+func (l *linter) unusable(id string, line int, what string, err error) {
+	if errors.Is(err, fs.ErrPermission) {
+		l.about(Note, id, line, "not looked at: %v", err)
+		return
+	}
+	l.about(Warning, id, line, "%s: %v", what, err)
 }
 
 // countSigners counts lines with different principals. Not counted is a file that

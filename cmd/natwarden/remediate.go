@@ -71,7 +71,9 @@ func newRemediate(a *app) *cobra.Command {
 			"Then it waits: unless natwarden confirm comes in time, from a new session, a\n" +
 			"watchdog rolls the change back, also when this terminal or natwarden itself is\n" +
 			"killed. --no-confirm keeps the change at once; without a terminal one of\n" +
-			"--confirm-within and --no-confirm must be said." +
+			"--confirm-within and --no-confirm must be said.\n\n" +
+			"The policy may ask for change windows, signed plans, and smoke tests that must\n" +
+			"pass after the change as before; else it is refused, or rolled back by itself." +
 			exitStatus(map[int]string{
 				exitOK:         "done and verified, or nothing to do; nothing unauthorized remains in scope",
 				exitViolations: "done what it may, violations remain (with --dry-run: there is something to do)",
