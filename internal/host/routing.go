@@ -63,6 +63,7 @@ type RouteReach interface {
 
 // RouteAsks is what policy rules look at.
 type RouteAsks struct {
-	Source, Ports bool
+	Source, Proto bool
+	Ports, SPorts []Ports  // the sets of ports, of destination and source
 	Ifaces        []string // of arrival
 }

@@ -2,6 +2,7 @@ package path
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/natwarden/natwarden/internal/host"
 )
@@ -158,8 +159,14 @@ func (k *walker) routeOf(s *state, q host.RouteQuery) host.Route {
 	if key.Dst = lo; q.Src.IsValid() {
 		key.Src, _ = k.reach.Around(q.Src)
 	}
-	if !asks.Ports {
-		key.Proto, key.SPort, key.DPort = 0, 0, 0
+	if !asks.Proto && len(asks.Ports)+len(asks.SPorts) == 0 {
+		key.Proto = 0
+	}
+	if !among(asks.Ports, q.DPort) {
+		key.DPort = 0
+	}
+	if !among(asks.SPorts, q.SPort) {
+		key.SPort = 0
 	}
 	found, seen := k.known[key]
 	if !seen {
@@ -168,6 +175,10 @@ func (k *walker) routeOf(s *state, q host.RouteQuery) host.Route {
 	}
 	k.cutRoute(s, &q, host.Addrs{{Lo: lo, Hi: hi}}, found.Kind)
 	return found
+}
+
+func among(sets []host.Ports, port uint16) bool {
+	return slices.ContainsFunc(sets, func(s host.Ports) bool { return has(s, host.Port(port)) })
 }
 
 func (k *walker) cutRoute(s *state, q *host.RouteQuery, around host.Addrs, kind host.RouteKind) {
@@ -182,9 +193,11 @@ func (k *walker) cutRoute(s *state, q *host.RouteQuery, around host.Addrs, kind 
 		lo, hi := k.reach.Around(s.src)
 		k.cutFrom(s, host.Addrs{{Lo: lo, Hi: hi}})
 	}
-	if k.asks.Ports {
-		k.cutPorts(s.portHow, s.dport, host.PortsOf(s.dport, s.dport))
-		k.cutSPorts(s, host.PortsOf(s.sport, s.sport))
+	for _, set := range k.asks.Ports {
+		k.cutPorts(s.portHow, s.dport, set)
+	}
+	for _, set := range k.asks.SPorts {
+		k.cutSPorts(s, set)
 	}
 	if refused || s.dst.IsLinkLocalUnicast() {
 		k.cutIn(func(i *ifkind) bool { return i.names[0] == q.In })

@@ -9,8 +9,13 @@ import (
 	"github.com/natwarden/natwarden/internal/path"
 )
 
-// mostCells is how many cells of one row, protocol and family are looked at.
-const mostCells = 96
+// allCells is how many cells of a namespace are looked at, unless it has very
+// many rows; leastCells and mostCells bound those of one row, protocol and family.
+const (
+	allCells   = 20_000
+	leastCells = 64
+	mostCells  = 256
+)
 
 // Map is what was found out about one namespace.
 type Map struct {
@@ -20,6 +25,7 @@ type Map struct {
 	found  []found // of each row
 	by     map[*host.Effect][]int
 	acted  map[*host.Effect]bool
+	cells  int  // to look at of one row
 	loose  bool // rules rewrite packets: what a row sees is not what came
 }
 
@@ -43,6 +49,7 @@ func Of(w path.World, rows []host.Redirect) *Map {
 			m.loose = m.loose || e.Kind == "rewrite" && !e.Source
 		}
 	}
+	m.cells = min(max(allCells/(1+len(m.by)), leastCells), mostCells)
 	m.follow()
 	m.judge()
 	return m
@@ -123,7 +130,7 @@ func (x *explorer) box(c path.Class) *box {
 		return known
 	}
 	b := &box{}
-	b.rest = x.Explore(c, path.Asked{Brief: true}, mostCells, func(cell *path.Cell) bool {
+	b.rest = x.Explore(c, path.Asked{Brief: true}, x.Map.cells, func(cell *path.Cell) bool {
 		b.add(x, cell)
 		return true
 	})

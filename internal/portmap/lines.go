@@ -18,6 +18,8 @@ type Line struct {
 	AnsweredBy []string
 	Redirects  []string
 	Reason     string // why nobody answers
+	// Rest is true of what was not looked at, for there is too much of it.
+	Rest bool
 	// Sure is true where the line holds for each packet of the classes.
 	Sure bool
 }
@@ -36,10 +38,7 @@ func (m *Map) Of(i int) []Line {
 		out = append(out, m.line(r, &f.parts[j]))
 	}
 	for _, c := range merged(unsure(f.rest, r)) {
-		c.when = "where no other rule takes it first: there are too many cases to tell"
-		line := m.line(r, &c)
-		line.Sure = false
-		out = append(out, line)
+		out = append(out, m.line(r, &c))
 	}
 	return joinFamilies(out, r)
 }
@@ -47,14 +46,14 @@ func (m *Map) Of(i int) []Line {
 func unsure(rest []path.Class, r *host.Redirect) []part {
 	out := make([]part, 0, len(rest))
 	for _, c := range rest {
-		out = append(out, part{c, answer{taken: []*host.Effect{r.Effect}}})
+		out = append(out, part{c, answer{taken: []*host.Effect{r.Effect}, rest: true, when: "where no other rule takes it first: there are too many cases to tell"}})
 	}
 	return out
 }
 
 func (m *Map) line(r *host.Redirect, p *part) Line {
 	l := Line{Classes: []path.Class{p.Class}, Proto: p.Proto.String(), Family: p.Family, Address: addressWords(&p.Class), Ports: host.PortsString(p.Ports),
-		Condition: m.condition(p, r), Redirects: []string{}, Reason: p.reason, Sure: p.when == ""}
+		Condition: m.condition(p, r), Redirects: []string{}, Reason: p.reason, Sure: p.when == "", Rest: p.rest}
 	for _, e := range p.taken {
 		l.Redirects = append(l.Redirects, m.ids(e, &p.Class)...)
 	}

@@ -18,12 +18,12 @@ func (m *Map) Listener(l *host.Listener, f host.Family) ([]Line, bool) {
 	}
 	x := explorer{Explorer: m.engine.Explorer(), Map: m}
 	var parts []part
-	rest := x.Explore(c, path.Asked{}, mostCells, func(cell *path.Cell) bool {
+	rest := x.Explore(c, path.Asked{}, m.cells, func(cell *path.Cell) bool {
 		parts = append(parts, x.socketParts(l, cell)...)
 		return true
 	})
 	for _, c := range rest {
-		parts = append(parts, part{c, answer{listener: l, when: "where no rule takes it first: there are too many cases to tell"}})
+		parts = append(parts, part{c, answer{listener: l, rest: true, when: "where no rule takes it first: there are too many cases to tell"}})
 	}
 	var out []Line
 	for _, p := range merged(parts) {
@@ -43,7 +43,7 @@ func bound(l *host.Listener) bool {
 
 // socketClass is the packets from outside that may find the socket.
 func (m *Map) socketClass(l *host.Listener, f host.Family) (path.Class, bool) {
-	c := path.Class{Proto: protoOf(l.Proto), Family: f, Ports: host.PortsOf(l.Port, l.Port), In: m.engine.Present(), To: m.engine.Own(f)}
+	c := path.Class{Proto: protoOf(l.Proto), Family: f, Ports: host.PortsOf(l.Port, l.Port), In: m.engine.Present(), To: scoped(m.engine.Own(f))}
 	a, err := netip.ParseAddr(l.Address)
 	if err != nil || a.IsLoopback() {
 		return c, false
@@ -52,6 +52,11 @@ func (m *Map) socketClass(l *host.Listener, f host.Family) (path.Class, bool) {
 		c.To = host.Addrs{{Lo: a.Unmap(), Hi: a.Unmap()}}
 	}
 	return c, !c.Empty() && m.world.Routes != nil
+}
+
+// scoped leaves out link-local addresses, which are the interface's own affair.
+func scoped(own host.Addrs) host.Addrs {
+	return slices.DeleteFunc(slices.Clone(own), func(r host.Range[netip.Addr]) bool { return r.Lo.IsLinkLocalUnicast() })
 }
 
 func protoOf(name string) host.Proto {

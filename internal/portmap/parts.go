@@ -21,10 +21,11 @@ type answer struct {
 	listener *host.Listener
 	taken    []*host.Effect // the redirects on the way; none of what a listener gets by itself
 	when     string         // in words; "" for always
+	rest     bool           // it was not looked at
 }
 
 func (a *answer) equal(b *answer) bool {
-	return a.nobody == b.nobody && a.reason == b.reason && a.listener == b.listener && a.when == b.when && slices.Equal(a.taken, b.taken)
+	return a.nobody == b.nobody && a.reason == b.reason && a.listener == b.listener && a.when == b.when && a.rest == b.rest && slices.Equal(a.taken, b.taken)
 }
 
 // partsOf gives the answers of a cell where redirects take its packets.

@@ -71,7 +71,13 @@ func (x *reach) addRules(rules []rule) {
 			}
 		}
 		x.asks.Source = x.asks.Source || r.src.IsValid() && r.src.Bits() > 0
-		x.asks.Ports = x.asks.Ports || r.chooses()
+		x.asks.Proto = x.asks.Proto || r.proto != 0
+		if r.dport != [2]uint16{} {
+			x.asks.Ports = append(x.asks.Ports, host.PortsOf(r.dport[0], r.dport[1]))
+		}
+		if r.sport != [2]uint16{} {
+			x.asks.SPorts = append(x.asks.SPorts, host.PortsOf(r.sport[0], r.sport[1]))
+		}
 		if r.iif != "" {
 			x.asks.Ifaces = append(x.asks.Ifaces, r.iif)
 		}
