@@ -120,12 +120,24 @@ func (r *run) branches(n *node, rule int, s *state, call func(*host.Branch) bool
 
 // rule runs one rule and gives the ways that go on to the next.
 func (r *run) rule(n *node, i int, live []state, e *ends, depth int) []state {
+	if len(live) == 1 && r.cell != nil {
+		return r.alone(n, i, live, e, depth)
+	}
 	for s := range live {
 		if r.concernsAny(n, i, &live[s]) {
 			return joined(r.fork(n, i, live, e, depth))
 		}
 	}
 	return live
+}
+
+// alone is rule for one way, which most rules do not take.
+func (r *run) alone(n *node, i int, live []state, e *ends, depth int) []state {
+	out, taken := r.through(n, i, &live[0], nil, e, depth)
+	if !taken {
+		return live
+	}
+	return joined(out)
 }
 
 // concernsAny says whether a branch of the rule may take the packet and do something.
@@ -144,25 +156,39 @@ func (r *run) fork(n *node, i int, live []state, e *ends, depth int) []state {
 	next := r.list(len(live))
 	for w := range live {
 		s := &r.one(live[w])[0]
-		pass := true // s, or what of it no branch took, goes on
-		r.branches(n, i, s, func(branch *host.Branch) bool {
-			t, words := r.match(&branch.Match, s)
-			if t == no || t == maybe && !acts(branch) {
-				return true
-			}
-			taken := *s
-			if t == maybe {
-				taken, *s = s.guessing(words), s.guessing(negated(words))
-			}
-			next = append(next, r.take(n.chain.Rules[i], branch, taken, e, depth)...)
-			pass = t != yes
-			return pass
-		})
-		if pass {
+		var taken bool
+		if next, taken = r.through(n, i, s, next, e, depth); !taken {
 			next = append(next, *s)
 		}
 	}
 	return next
+}
+
+// through sends one way through a rule and adds what goes on. It is false, and
+// adds nothing, where no branch takes it.
+func (r *run) through(n *node, i int, s *state, next []state, e *ends, depth int) (out []state, any bool) {
+	pass := true // s, or what of it no branch took, goes on
+	r.branches(n, i, s, func(branch *host.Branch) bool {
+		t, words := r.match(&branch.Match, s)
+		if t == no || t == maybe && !acts(branch) {
+			return true
+		}
+		taken := *s
+		if t == maybe {
+			taken, *s = s.guessing(words), s.guessing(negated(words))
+		}
+		any = true
+		if next == nil {
+			next = r.list(1)
+		}
+		next = append(next, r.take(n.chain.Rules[i], branch, taken, e, depth)...)
+		pass = t != yes
+		return pass
+	})
+	if any && pass {
+		next = append(next, *s)
+	}
+	return next, any
 }
 
 // acts says whether a branch does anything.

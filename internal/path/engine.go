@@ -168,9 +168,12 @@ func (e *Engine) Follow(p Packet) Answer {
 }
 
 func (e *Engine) walker(p Packet) *walker {
-	k := &walker{Engine: e, packet: p, view: e.views[0], crossings: new(int)}
+	return &walker{Engine: e, packet: p, view: e.viewOf(&p), crossings: new(int)}
+}
+
+func (e *Engine) viewOf(p *Packet) *view {
 	if p.family() == host.IP6 {
-		k.view = e.views[1]
+		return e.views[1]
 	}
-	return k
+	return e.views[0]
 }

@@ -44,8 +44,15 @@ type Explorer struct {
 	*Engine
 	known map[host.RouteQuery]host.Route
 	taken map[origin4]bool
-	room  room
-	ends  []ending
+
+	// Used again for each walk.
+	room room
+	ends []ending
+	walk walker
+	cell cell
+	todo []Class
+	out  Cell
+	hops int
 }
 
 type origin4 struct {
@@ -64,16 +71,17 @@ func (x *Explorer) Explore(c Class, a Asked, n int, call func(*Cell) bool) []Cla
 	if c.Empty() {
 		return nil
 	}
-	todo := []Class{c}
+	todo := append(x.todo[:0], c)
 	for ; len(todo) > 0 && n > 0; n-- {
 		next := todo[len(todo)-1]
-		cell := x.One(next, a)
-		todo = append(todo[:len(todo)-1], next.Without(&cell.Class)...)
-		if !call(&cell) {
+		x.out = x.One(next, a)
+		todo = append(todo[:len(todo)-1], next.Without(&x.out.Class)...)
+		if !call(&x.out) {
 			break
 		}
 	}
-	return todo
+	x.todo = todo
+	return slices.Clone(todo)
 }
 
 // One follows one packet of the class, and all that take its way.
@@ -81,11 +89,11 @@ func (x *Explorer) One(c Class, a Asked) Cell { return x.from(c, a, x.choose(&c)
 
 // from follows a packet of the class.
 func (x *Explorer) from(c Class, a Asked, p Packet) Cell {
-	k := x.walker(p)
+	k := &x.walk
+	*k = walker{Engine: x.Engine, packet: p, view: x.viewOf(&p), crossings: &x.hops, room: &x.room, lists: k.lists,
+		outcomes: x.ends[:0], known: x.known, usual: x.Takes(&p), cell: &x.cell}
 	x.room.empty()
-	k.room, k.outcomes = &x.room, x.ends[:0]
-	k.known, k.usual = x.known, x.Takes(&p)
-	k.cell = &cell{in: c.In, at: c.In.first(), brief: a.Brief, loose: a.Loose}
+	x.cell = cell{in: c.In, at: c.In.first(), brief: a.Brief, loose: a.Loose}
 	k.cell.to.set, k.cell.from.set, k.cell.ports.set, k.cell.sports.set = c.To, c.From, c.Ports, c.SPorts
 	if c.Own {
 		k.cell.in, k.cell.at = 0, 0

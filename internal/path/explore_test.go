@@ -14,7 +14,7 @@ import (
 // TestCellsSayWhatEachOfTheirPacketsDoes parts all packets that may come to random
 // hosts into cells, and holds what is said of a cell against the way of single packets of it.
 func TestCellsSayWhatEachOfTheirPacketsDoes(t *testing.T) {
-	hosts, seed := number(t, "NATWARDEN_CELL_HOSTS", 20), number(t, "NATWARDEN_SEED", 1)
+	hosts, seed := number(t, "NATWARDEN_CELL_HOSTS", 10), number(t, "NATWARDEN_SEED", 1)
 	l := newDiffLab(t)
 	var sum cellTally
 	for n := range hosts {

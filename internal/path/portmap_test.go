@@ -16,7 +16,7 @@ import (
 // TestThePortMapSaysWhatExplainSays makes the port map of random hosts, and
 // holds the line that a packet belongs to against the way of that packet.
 func TestThePortMapSaysWhatExplainSays(t *testing.T) {
-	hosts, seed := number(t, "NATWARDEN_CELL_HOSTS", 25), number(t, "NATWARDEN_SEED", 1)
+	hosts, seed := number(t, "NATWARDEN_CELL_HOSTS", 12), number(t, "NATWARDEN_SEED", 1)
 	l := newDiffLab(t)
 	var sum mapTally
 	for n := range hosts {
