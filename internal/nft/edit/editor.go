@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/natwarden/natwarden/internal/change"
 	"github.com/natwarden/natwarden/internal/nft"
 )
@@ -58,10 +60,18 @@ func (e editor) check(ctx context.Context, steps []change.Step) (map[int]string,
 	failed := b.undone
 	for i, why := range a.failed {
 		if failed[i] == "" {
-			failed[i] = why
+			failed[i] = why + advice(why, steps[i])
 		}
 	}
 	return failed, nil
+}
+
+// advice says what the kernel means by a word as poor as EINVAL.
+func advice(why string, s change.Step) string {
+	if why != unix.EINVAL.Error() || s.After == nil {
+		return ""
+	}
+	return ": what it names (a set, a map, a chain) or where it stands is no longer of the same kind"
 }
 
 // Edit applies steps in one transaction, which the kernel takes whole or not

@@ -23,6 +23,9 @@ const (
 func (b *batch) restore(c *chainView, s *slot, at spot) {
 	number, o := s.pending.step.number, s.pending.object
 	r, err := b.renames(c.table, o)
+	if err == nil {
+		err = lacking(c.table, o)
+	}
 	if err != nil {
 		b.leave(number, "%s cannot be put back: %s", objectName(o), err)
 		return // it stays pending: nothing is placed beside it
@@ -34,6 +37,32 @@ func (b *batch) restore(c *chainView, s *slot, at spot) {
 	position, flags := at.attrs()
 	attrs = append(attrs, position...)
 	b.add(number, unix.NFT_MSG_NEWRULE, flags, c.table.Family, attrs)
+}
+
+// lacking says which set or chain that a rule names is gone from its table.
+func lacking(t *tableView, o *change.Object) error {
+	own := map[string]bool{}
+	lists := [][]byte{nft.Find(o.Raw, unix.NFTA_RULE_EXPRESSIONS)}
+	for _, p := range o.Parts {
+		own[p.Name] = true
+		if p.Kind != partChain {
+			continue
+		}
+		for _, rule := range p.Elements {
+			lists = append(lists, nft.Find(rule, unix.NFTA_RULE_EXPRESSIONS))
+		}
+	}
+	for _, list := range lists {
+		for _, u := range uses(list) {
+			switch {
+			case u.set != "" && !own[u.set] && t.sets[u.set] == nil:
+				return fmt.Errorf("set %s, which it looks at, is gone; create it again first", u.set)
+			case u.chain != "" && !own[u.chain] && t.chains[u.chain] == nil:
+				return fmt.Errorf("chain %s, to which it jumps, is gone; create it again first", u.chain)
+			}
+		}
+	}
+	return nil
 }
 
 // restoreParts makes sets, then chains, then their rules, inner chains first:
