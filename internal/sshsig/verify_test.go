@@ -43,7 +43,12 @@ func (o office) run(stdin string, args ...string) string {
 // key makes a key and gives its public half without the comment.
 func (o office) key(name string) string {
 	o.t.Helper()
-	o.run("", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", name)
+	return o.keyOf("ed25519", name)
+}
+
+func (o office) keyOf(kind, name string) string {
+	o.t.Helper()
+	o.run("", "-q", "-t", kind, "-N", "", "-C", name, "-f", name)
 	data, err := os.ReadFile(filepath.Join(o.dir, name+".pub"))
 	if err != nil {
 		o.t.Fatal(err)
@@ -113,6 +118,16 @@ func TestCertificates(t *testing.T) {
 	for allowed, signature := range map[string][]byte{"*@y cert-authority " + ca: certified, "*@x " + ca: certified, "*@x cert-authority " + ca + "\n": plain} {
 		if who, err := Verify(context.Background(), []byte(plan), signature, []byte(allowed+"\n")); err == nil {
 			t.Errorf("%s: %v", allowed, who)
+		}
+	}
+}
+
+func TestKindsOfKeys(t *testing.T) {
+	o := newOffice(t)
+	for _, kind := range []string{"ecdsa", "rsa"} {
+		key := o.keyOf(kind, kind)
+		if who, err := Verify(context.Background(), []byte(plan), o.sign(kind, Namespace, plan), []byte("alice@x "+key+"\n")); err != nil || who.String() != "alice@x" {
+			t.Errorf("%s: %v %v", kind, who, err)
 		}
 	}
 }
