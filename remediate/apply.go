@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -16,8 +17,19 @@ import (
 // transaction is finished or not begun.
 const editTime = 2 * time.Minute
 
+// editTries bounds how often one transaction is made anew because others write
+// faster than it can be sent; between two tries it rests a moment, each time
+// longer, so that whoever writes comes to an end.
+const (
+	editTries = 25
+	editRest  = 2 * time.Millisecond
+)
+
 // staleError says what changed since the plan was made.
-type staleError struct{ what []string }
+type staleError struct {
+	what    []string
+	guarded bool // the kernel counts commits there, and would refuse a transaction that was overtaken
+}
 
 // Error names the first of what changed.
 func (e *staleError) Error() string {
@@ -36,11 +48,11 @@ func (p *plan) compare(ctx context.Context) error {
 			return err
 		}
 		if what := diff(g.world.Places, world.Places); len(what) > 0 {
-			return &staleError{what}
+			return &staleError{what, world.Generation != g.world.Generation}
 		}
 		if world.Generation != g.world.Generation {
 			// The same rules, but perhaps loaded anew: their handles may belong to others now.
-			return &staleError{[]string{g.label() + " was written to, though it reads the same"}}
+			return &staleError{[]string{g.label() + " was written to, though it reads the same"}, true}
 		}
 	}
 	return nil
@@ -70,7 +82,7 @@ func (r *run) edit(ctx context.Context, index int) error {
 		if err := r.note(intent); err != nil {
 			return err
 		}
-		err := g.send(ctx, g.steps, g.world.Generation)
+		err := g.sendSoon(ctx)
 		stale := errors.Is(err, change.ErrStale)
 		if !stale { // an error does not say that nothing happened
 			r.edited = append(r.edited, index)
@@ -78,15 +90,36 @@ func (r *run) edit(ctx context.Context, index int) error {
 		if err == nil {
 			return r.note(rollback.Entry{Event: rollback.DoneEvent, Group: index})
 		}
-		if stale && attempt < tries {
-			err = g.again(ctx)
+		if stale && attempt < editTries {
+			if err = sleep(ctx, time.Duration(attempt-1)*editRest); err == nil {
+				err = g.again(ctx)
+			}
 		}
 		if err != nil {
-			return fmt.Errorf("changing %s: %w", g.label(), err)
+			return fmt.Errorf("changing %s after %d tries: %w", g.label(), attempt, err)
 		}
 		replaced := g.record()
 		intent.Replaced = &replaced
 	}
+}
+
+// sendSoon sends the steps of a group. Where others wrote meanwhile, and all
+// looks again as it was planned for and written down, they are sent again at
+// once: on a host where somebody writes all the time that is soon enough.
+func (g *group) sendSoon(ctx context.Context) error {
+	err := g.send(ctx, g.steps, g.world.Generation)
+	for range editTries {
+		if !errors.Is(err, change.ErrStale) || ctx.Err() != nil {
+			return err
+		}
+		now, errRead := g.read(ctx)
+		if errRead != nil || now.Generation == g.world.Generation || !maps.EqualFunc(now.Places, g.world.Places, slices.Equal) {
+			return err
+		}
+		g.world = now
+		err = g.send(ctx, g.steps, g.world.Generation)
+	}
+	return err
 }
 
 // send gives steps to the editor as one transaction. Steps that it did not

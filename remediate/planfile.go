@@ -230,7 +230,7 @@ func (f *PlanFile) vanished(have func(id string) bool) error {
 		what = append(what, "some of the redirects are no longer there")
 	}
 	if len(what) > 0 {
-		return &staleError{what}
+		return &staleError{what: what}
 	}
 	return nil
 }
@@ -260,7 +260,7 @@ func (f *PlanFile) match(p *plan) error {
 		what = append(what, lacking(g.Steps, find(f.Groups, g).Steps, "a step is needed that is not in the plan: ")...)
 	}
 	if len(what) > 0 {
-		return &staleError{what}
+		return &staleError{what: what}
 	}
 	return nil
 }

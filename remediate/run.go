@@ -22,11 +22,13 @@ const tries = 3
 // With Options.DryRun it plans and proves the same steps and changes nothing.
 func Run(ctx context.Context, rows []host.Redirect, blind []host.Blind, spaces []Space, editors []change.Editor, o Options) (*Result, error) {
 	r := &run{rows: rows, spaces: spaces, editors: editors, o: o.withDefaults(), result: newResult(blind), ended: func(*Result, error) {}}
+	defer r.listen(ctx)()
 	err := r.take(o.Exactly)
 	if err == nil {
 		err = r.plan(ctx)
 	}
 	if err != nil {
+		err = r.blame(err)
 		return r.result.fail(exitFor(err), err)
 	}
 	if o.DryRun {
@@ -61,6 +63,7 @@ type run struct {
 	journal   *rollback.Journal
 	origin    rollback.Origin
 	wait      *rollback.Wait             // for the confirmation; nil where none is wanted
+	heard     map[string]Witness         // by label: who else changes rules
 	listening map[string][]host.Listener // by label, before the change
 	ended     func(*Result, error)       // writes the end into the action log
 	edited    []int                      // indices of the groups that may have been edited, in order
@@ -125,7 +128,7 @@ func (r *run) carryOut(ctx context.Context) (result *Result, err error) {
 	if err := r.tryBefore(ctx); err != nil {
 		return r.result.planned(r.planned).failPlan(exitFor(err), err)
 	}
-	if err := r.lookAgain(ctx); err != nil {
+	if err := r.blame(r.lookAgain(ctx)); err != nil {
 		return r.result.planned(r.planned).failPlan(exitFor(err), err)
 	}
 	if err := r.rehearse(ctx); err != nil {
@@ -140,7 +143,7 @@ func (r *run) carryOut(ctx context.Context) (result *Result, err error) {
 	defer r.journal.Close()
 	if err := r.change(ctx); err != nil {
 		defer r.tryRestored(ctx)
-		return r.undo(err)
+		return r.undo(r.blame(err))
 	}
 	return r.result.carriedOut(r.planned).pending(r.wait), nil
 }
@@ -159,20 +162,24 @@ func (r *run) alone() error {
 }
 
 // lookAgain compares the host with the plan, under the lock. Where others
-// changed it, the plan is made anew, a bounded number of times.
+// changed it, the plan is made anew, a bounded number of times. A fresh plan whose
+// transaction a generation guards need not be compared again: on a host where
+// somebody writes all the time it never would hold.
 func (r *run) lookAgain(ctx context.Context) error {
 	var err error
 	for range tries {
 		if err = r.planned.compare(ctx); !errors.Is(err, change.ErrStale) {
 			return err
 		}
+		var stale *staleError
+		guarded := errors.As(err, &stale) && stale.guarded
 		if again := r.plan(ctx); again != nil {
 			return fmt.Errorf("%w (planning anew: %w)", err, again)
 		}
 		if r.planned.refused {
 			return errRefused
 		}
-		if err := r.refuseGuarded(ctx); err != nil {
+		if err := r.refuseGuarded(ctx); err != nil || guarded {
 			return err
 		}
 	}

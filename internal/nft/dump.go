@@ -20,6 +20,9 @@ type Options struct {
 // again. Each begins when a commit has just ended, which is the best time.
 const attempts = 20
 
+// ErrRestless says that others change the rules faster than they can be read.
+var ErrRestless = errors.New("the rules kept changing")
+
 // errOvertaken says that the rules changed while they were read.
 var errOvertaken = errors.New("the rules changed meanwhile")
 
@@ -44,7 +47,7 @@ func Read(ctx context.Context, o Options) (*Dump, error) {
 			return nil, fmt.Errorf("reading nf_tables: %w", err)
 		}
 	}
-	return nil, fmt.Errorf("reading nf_tables: the rules kept changing during %d attempts; find who changes them with `nft monitor` and try again", attempts)
+	return nil, fmt.Errorf("reading nf_tables: %w during %d attempts; find who changes them with `nft monitor` and try again", ErrRestless, attempts)
 }
 
 func readOnce(ctx context.Context, o Options) (*Dump, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mdlayher/netlink"
@@ -58,11 +59,22 @@ func (w *Watch) Changers() []string {
 	w.drain()
 	var out []string
 	for _, g := range w.seen {
-		if text := fmt.Sprintf("%s (pid %d)", g.Comm, g.PID); int(g.PID) != os.Getpid() && !slices.Contains(out, text) {
+		if text := fmt.Sprintf("%s (pid %d)", g.Comm, g.PID); !own(g) && !slices.Contains(out, text) {
 			out = append(out, text)
 		}
 	}
 	return out
+}
+
+// own says whether this process committed: the kernel gives the number of the
+// thread, which may have ended since.
+func own(g GenInfo) bool {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.PID))
+	if err != nil {
+		name, err := os.ReadFile("/proc/self/comm")
+		return err == nil && strings.TrimSpace(string(name)) == g.Comm
+	}
+	return strings.Contains(string(status), fmt.Sprintf("\nTgid:\t%d\n", os.Getpid()))
 }
 
 // drain takes in what has arrived and waits for nothing.

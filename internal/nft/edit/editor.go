@@ -26,7 +26,7 @@ func (editor) Backend() string { return Backend }
 
 // attempts bounds how often a batch is made anew because somebody else
 // committed between the reading and the sending.
-const attempts = 5
+const attempts = 8
 
 // Check has the kernel validate, and throw away, one batch of the steps and
 // then of their inverses: it proves that they can be applied and taken back.
@@ -37,7 +37,7 @@ func (e editor) Check(ctx context.Context, steps []change.Step) (map[int]string,
 			return failed, err
 		}
 	}
-	return nil, fmt.Errorf("checking %d steps: the rules kept changing; try again", len(steps))
+	return nil, fmt.Errorf("checking %d steps %d times: %w", len(steps), attempts, change.ErrStale)
 }
 
 func (e editor) check(ctx context.Context, steps []change.Step) (map[int]string, error) {

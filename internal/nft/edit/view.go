@@ -2,6 +2,7 @@ package edit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -57,11 +58,21 @@ type chainView struct {
 }
 
 func (e editor) read(ctx context.Context) (*view, error) {
-	d, err := e.keeper.Read(ctx)
+	d, err := e.dump(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return viewOf(d), nil
+}
+
+// dump reads what is there now. Rules that others change all the time make
+// whatever was planned stale.
+func (e editor) dump(ctx context.Context) (*nft.Dump, error) {
+	d, err := e.keeper.Read(ctx)
+	if errors.Is(err, nft.ErrRestless) {
+		err = fmt.Errorf("%w: %w", err, change.ErrStale)
+	}
+	return d, err
 }
 
 func viewOf(d *nft.Dump) *view {

@@ -17,7 +17,7 @@ const FileName = "nf_tables.raw"
 
 // World reads everything that verification compares and snapshots keep.
 func (e editor) World(ctx context.Context) (*change.World, error) {
-	d, err := e.keeper.Read(ctx)
+	d, err := e.dump(ctx)
 	if err != nil {
 		return nil, err
 	}
