@@ -8,6 +8,8 @@ import (
 
 	"github.com/natwarden/natwarden/internal/change"
 	"github.com/natwarden/natwarden/internal/host"
+	"github.com/natwarden/natwarden/internal/ipvs"
+	ipvsedit "github.com/natwarden/natwarden/internal/ipvs/edit"
 	"github.com/natwarden/natwarden/internal/kmod"
 	"github.com/natwarden/natwarden/internal/lab"
 	"github.com/natwarden/natwarden/internal/netns"
@@ -34,6 +36,7 @@ func loaders() map[string]loader {
 	return map[string]loader{
 		nftedit.Backend: {nftedit.FileName, nftedit.Load, nftedit.New},
 		"x_tables":      {"x_tables.raw", xtedit.Load, func() change.Editor { return xtedit.New(noLock) }},
+		ipvs.Backend:    {ipvsedit.RawFile, ipvsedit.Load, func() change.Editor { return ipvsedit.New() }},
 		"rtnetlink":     {"rtnetlink.raw", routeedit.Load, func() change.Editor { return routeedit.New() }},
 	}
 }

@@ -5,7 +5,8 @@
 // Generic netlink has no transactions and IPVS no check mode: steps are carried
 // out one after another, and where one fails those before it are undone at once.
 //
-// Files: edit.go is the change.Editor, carry.go carries a step out.
+// Files: edit.go is the change.Editor, carry.go carries a step out, load.go makes
+// what a snapshot holds for a rehearsal.
 package edit
 
 import (
@@ -46,7 +47,7 @@ func (Editor) World(ctx context.Context) (*change.World, error) {
 	for _, o := range objects {
 		w.Places[place] = append(w.Places[place], o.Fingerprint)
 		w.Files["ipvs.txt"] = append(w.Files["ipvs.txt"], o.Text+"\n"...)
-		w.Files["ipvs.raw"] = append(w.Files["ipvs.raw"], frames(o)...)
+		w.Files[RawFile] = append(w.Files[RawFile], frames(o)...)
 	}
 	slices.Sort(w.Places[place])
 	return w, nil

@@ -208,6 +208,39 @@ func ended(t *testing.T, s labtest.Space) (steps []change.Step) {
 	return steps
 }
 
+// A snapshot of one namespace makes the same in another.
+func TestASnapshotIsLoaded(t *testing.T) {
+	var all []string
+	for _, c := range services {
+		all = append(all, c.commands...)
+	}
+	from, to := balancer(t, all...), balancer(t)
+	var was *change.World
+	from.MustDo(t, func(ctx context.Context) (err error) {
+		was, err = New().World(ctx)
+		return err
+	})
+	to.MustDo(t, func(ctx context.Context) error {
+		lacking, err := Load(ctx, was.Files[RawFile])
+		if err != nil || len(lacking) > 0 {
+			t.Errorf("lacking %q, %v", lacking, err)
+		}
+		is, err := New().World(ctx)
+		if err == nil && !slices.Equal(is.Places["ipvs IPVS service"], was.Places["ipvs IPVS service"]) {
+			t.Errorf("was %s\nis %s", was.Files["ipvs.txt"], is.Files["ipvs.txt"])
+		}
+		return err
+	})
+}
+
+func TestTornSnapshotsAreRefused(t *testing.T) {
+	for _, text := range []string{"service", "service 3\nab", "service 2\nabc", "destination 1\na\n", "flow 1\na\n", "service -1\n\n"} {
+		if got, err := parseFile([]byte(text)); err == nil {
+			t.Errorf("%q is taken for %v", text, got)
+		}
+	}
+}
+
 func TestAChangedServiceStays(t *testing.T) {
 	s := balancer(t, services["masquerading"].commands...)
 	s.MustDo(t, func(ctx context.Context) error {

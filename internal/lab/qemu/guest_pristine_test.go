@@ -170,14 +170,14 @@ func TestPristineReadingLoadsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, module := range []string{"", "nfnetlink", "nf_conntrack", "x_tables", "ip_tables", "iptable_filter", "ip6_tables", "nf_tables", "ebtables", "inet_diag", "tcp_diag", "sctp", "ip_vs", "ip_set", "sch_ingress", "nf_conntrack_netlink"} {
-		if module != "" {
+	for _, modules := range []string{"", "nfnetlink nf_conntrack", "x_tables ip_tables ip6_tables", "iptable_filter", "nf_tables ebtables", "inet_diag tcp_diag sctp", "ip_vs ip_set", "sch_ingress nf_conntrack_netlink"} {
+		for _, module := range strings.Fields(modules) {
 			if err := l.load(module); err != nil {
 				t.Errorf("loading %s: %v", module, err)
 			}
 		}
 		if code, out := unchanged(t, "audit", "-o", "json"); code != 0 {
-			t.Errorf("with %q a machine without redirects is not compliant: exit %d\n%s", module, code, out)
+			t.Errorf("with %q a machine without redirects is not compliant: exit %d\n%s", modules, code, out)
 		}
 	}
 	unchanged(t, "explain", "tcp/80", "--from", "192.0.2.1", "--to", "127.0.0.1", "--in", "lo")
@@ -195,4 +195,19 @@ func exitCode(err error) int {
 		return exit.ExitCode()
 	}
 	return -1
+}
+
+// What a guest prints is read as go test writes it.
+func TestOutcomes(t *testing.T) {
+	text := "\x1b[2J" + suiteBegins + "a\n=== RUN   TestOne\n--- PASS: TestOne (0.00s)\n=== RUN   TestTwo\n=== RUN   TestTwo/sub\n    x.go:1: wrong\n--- FAIL: TestTwo (0.01s)\n    --- FAIL: TestTwo/sub (0.00s)\n=== RUN   TestThree\n    x.go:2: no\n--- SKIP: TestThree (0.00s)\nFAIL\n" +
+		suiteEnds + "a after 1s: exit status 1\n" + suiteBegins + "b\n=== RUN   TestFour\npanic: oh\n" + suiteEnds + "b after 1s: exit status 2\n"
+	all, ends := outcomes(text)
+	var got []string
+	for _, o := range all {
+		got = append(got, o.suite+" "+o.name+" "+o.result+" "+strings.TrimSpace(o.said))
+	}
+	want := []string{"a TestOne PASS ", "a TestTwo FAIL x.go:1: wrong", "a TestThree SKIP x.go:2: no", "b crash FAIL panic: oh"}
+	if len(ends) != 2 || len(got) != 4 || got[0] != want[0] || got[1] != want[1] || !strings.HasSuffix(got[2], "x.go:2: no") || got[3] != want[3] {
+		t.Errorf("got %q, ends %q", got, ends)
+	}
 }

@@ -40,7 +40,10 @@ type said struct {
 		Action, Object, Before string
 		Reversible, Done       bool
 	}
-	Left  []struct{ ID, Why string }
+	Left      []struct{ ID, Why string }
+	Rehearsal *struct {
+		Unrehearsed []struct{ What, Why string }
+	}
 	Blind []struct{ Source, What, Why string }
 }
 
@@ -211,6 +214,10 @@ func TestGuestIPVSServices(t *testing.T) {
 		"ipvs | service | active | ip | tcp,udp,sctp | any |  | mark 0x20 | to 10.77.2.2",
 		"ipvs | service | active | ip6 | tcp | 443 | 2001:db8::1 |  | to [fd77::2]:443",
 		"ipvs | service | active | ip6 | tcp,udp,sctp | any |  | mark 0x21 | to fd77::2")
+	out := natwarden(t, s, "remediate", "--policy", "builtin", "--include", "routes", "--dry-run", "--rehearse")
+	if out.Rehearsal == nil || len(out.Rehearsal.Unrehearsed) > 0 || out.ExitCode != 2 {
+		t.Errorf("rehearsal: %+v", out)
+	}
 	// A host that restarted between has the module no longer: rollback loads it.
 	state := stateDir(t)
 	before := sortedLines(s.MustRun(t, "", "ipvsadm", "-Sn"))

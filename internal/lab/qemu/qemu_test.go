@@ -17,6 +17,8 @@ const (
 	kernelsVariable = "NATWARDEN_KERNELS"
 	// guestVariable is set for whatever runs in the guest.
 	guestVariable = "NATWARDEN_GUEST"
+	// onlyVariable is a pattern of the tests of this package to run in the guest.
+	onlyVariable = "NATWARDEN_GUEST_ONLY"
 
 	root    = "../../.."
 	machine = "qemu-system-x86_64"
@@ -41,7 +43,15 @@ func TestOnDebiansKernels(t *testing.T) {
 			began := time.Now()
 			image := imageOf(t, k, built)
 			t.Logf("packed in %v", time.Since(began).Round(time.Millisecond))
-			report(t, boot(t, k, image))
+			text := boot(t, k, image)
+			if !strings.Contains(text, suiteBegins) { // a busy machine is late with the guest's timers
+				t.Log("it did not come to its first test: once more")
+				text = boot(t, k, image)
+			}
+			if !strings.Contains(text, guestEnds) {
+				t.Errorf("the machine did not come to its end:\n%s", tail(text))
+			}
+			report(t, text)
 		})
 	}
 }
@@ -74,7 +84,7 @@ func boot(t *testing.T, k kernel, image string) string {
 	defer stop()
 	cmd := exec.CommandContext(ctx, machine, "-accel", "tcg", "-cpu", "max,-cx16", "-smp", "2", "-m", "1536", "-nodefaults", "-no-user-config",
 		"-nographic", "-no-reboot", "-nic", "none", "-serial", "stdio", "-kernel", k.image, "-initrd", image,
-		"-append", "console=ttyS0 panic=-1 quiet rdinit=/init random.trust_cpu=on mitigations=off")
+		"-append", "console=ttyS0 panic=-1 quiet rdinit=/init no_timer_check random.trust_cpu=on mitigations=off "+onlyVariable+"="+os.Getenv(onlyVariable))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -90,10 +100,7 @@ func boot(t *testing.T, k kernel, image string) string {
 	if path := os.Getenv("NATWARDEN_GUEST_LOG"); path != "" {
 		_ = os.WriteFile(path+"."+k.release, text, 0o600)
 	}
-	if err != nil || !strings.Contains(string(text), guestEnds) {
-		t.Errorf("the machine did not come to its end: %v %s\n%s", err, errs.String(), tail(string(text)))
-	}
-	t.Logf("the machine ran for %v", time.Since(began).Round(time.Millisecond))
+	t.Logf("the machine ran for %v %v %s", time.Since(began).Round(time.Millisecond), err, errs.String())
 	return strings.ReplaceAll(string(text), "\r", "")
 }
 
@@ -143,8 +150,9 @@ func outcomes(text string) (all []outcome, ends []string) {
 	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
 		line := lines.Text()
 		switch {
-		case strings.HasPrefix(line, suiteBegins):
-			suite, said = strings.TrimPrefix(line, suiteBegins), ""
+		case strings.Contains(line, suiteBegins): // the first stands behind what the firmware draws
+			_, suite, _ = strings.Cut(line, suiteBegins)
+			said = ""
 		case strings.HasPrefix(line, suiteEnds):
 			ends = append(ends, strings.TrimPrefix(line, suiteEnds))
 			if strings.Contains(said, "panic:") || strings.Contains(said, "fatal error:") {
