@@ -35,34 +35,18 @@ var endings = map[string]string{
 	"the watchdog alone is killed": "pkill -9 -f 'natwarden watchdog'; pkill -9 -f '^natwarden remediate'",
 }
 
-// confirmsUnderSystemd holds that a change which nobody confirms is rolled back
-// whatever happens to the session in which it was made, and that one that is
-// confirmed stays.
+// confirmsUnderSystemd holds that a change which nobody confirms is rolled back,
+// wherever it was made and whoever can watch, and that one that is confirmed stays.
 func confirmsUnderSystemd(t *testing.T, m *machine) {
-	backend, err := m.Backend.Greet(t.Context(), lab.BackendAddr+":80", "the backend")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer backend.Close()
-	m.letIn(t)
-	before := m.load(t)
-	for name, ending := range endings {
-		t.Run(name, func(t *testing.T) {
-			m.must(t, 0, "systemctl", "start", "ssh")
-			s := m.waits(t, "3s")
-			defer s.hangUp()
-			_ = m.inside("sh", "-c", ending).Run() // it may end what runs it
-			m.rolledBack(t, before)
-		})
-	}
-	m.must(t, 0, "systemctl", "start", "ssh")
+	before := m.letIn(t)
 	t.Run("in another network namespace", m.rollsBackElsewhere)
+	t.Run("no unit can watch", func(t *testing.T) { m.watchesAllTheSame(t, before) })
 	t.Run("the terminal is gone", func(t *testing.T) {
-		m.waits(t, "3s").hangUp()
+		m.waits(t, "5s").hangUp()
 		m.rolledBack(t, before)
 	})
 	t.Run("the terminal is gone and a new session confirms", func(t *testing.T) {
-		m.waits(t, "4s").hangUp()
+		m.waits(t, "1m").hangUp()
 		err := m.Client.Do(t.Context(), func(context.Context) error {
 			out, err := m.ssh("natwarden confirm").CombinedOutput()
 			t.Logf("%s", out)
@@ -71,19 +55,36 @@ func confirmsUnderSystemd(t *testing.T, m *machine) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(5 * time.Second)
+		soon(t, "the watchdog is still there", func() bool {
+			return m.must(t, 0, "systemctl", "list-units", "--all", "--plain", "--no-legend", "natwarden-confirm-*") == ""
+		})
 		if got := m.answers(t, "8080"); got != "" {
 			t.Errorf("it was confirmed, and is answered by %q again", got)
 		}
-		if out := m.must(t, 0, "systemctl", "list-units", "--all", "--plain", "--no-legend", "natwarden-confirm-*"); out != "" {
-			t.Errorf("the watchdog is still there: %s", out)
-		}
+		m.must(t, 0, "natwarden", "recover")
 	})
 }
 
-// letIn starts sshd, where root may come in from the client by a key.
-func (m *machine) letIn(t *testing.T) {
+// rollsBackWhatIsKilled holds that a change is rolled back whatever is killed.
+func rollsBackWhatIsKilled(t *testing.T, m *machine) {
+	before := m.letIn(t)
+	for name, ending := range endings {
+		t.Run(name, func(t *testing.T) {
+			m.must(t, 0, "systemctl", "start", "ssh")
+			s := m.waits(t, "5s")
+			defer s.hangUp()
+			_ = m.inside("sh", "-c", ending).Run() // it may end what runs it
+			m.rolledBack(t, before)
+		})
+	}
+}
+
+// letIn starts sshd, where root may come in from the client by a key, and gives
+// the machine its redirect; it says how the rules read then.
+func (m *machine) letIn(t *testing.T) (rules string) {
 	t.Helper()
+	m.greets(t)
+	t.Cleanup(func() { m.backend.Close() })
 	needOrSkip(t, "ssh", "ssh-keygen")
 	key := filepath.Join(filepath.Dir(m.root), "key")
 	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key).CombinedOutput(); err != nil {
@@ -99,6 +100,7 @@ func (m *machine) letIn(t *testing.T) {
 	m.must(t, 0, "ssh-keygen", "-A")
 	m.must(t, 0, "systemctl", "restart", "systemd-logind")
 	m.must(t, 0, "systemctl", "start", "ssh")
+	return m.load(t)
 }
 
 // ssh is a session of the client on the machine, with a terminal.
@@ -193,9 +195,6 @@ func (m *machine) waits(t *testing.T, within string) *session {
 // rolledBack waits until the machine is as it was before.
 func (m *machine) rolledBack(t *testing.T, before string) {
 	t.Helper()
-	if got := m.answers(t, "8080"); got != "" {
-		t.Errorf("it is rolled back before its time: %q", got)
-	}
 	soon(t, "it is not rolled back", func() bool { return m.answers(t, "8080") == "the backend" })
 	if after := m.rules(t); after != before {
 		t.Errorf("rolled back to\n%s\nnot to\n%s", after, before)
@@ -227,4 +226,24 @@ func (m *machine) rollsBackElsewhere(t *testing.T) {
 		_, code := m.run(t, "ip", "netns", "exec", "inner", "natwarden", "recover")
 		return code == 0
 	})
+}
+
+// watchesAllTheSame holds that a process watches where no unit can: systemd
+// would not start one, or would start one that does not see the change.
+func (m *machine) watchesAllTheSame(t *testing.T, before string) {
+	for name, prepare := range map[string]string{
+		"systemd-run fails":            "mount --bind /bin/false /usr/bin/systemd-run",
+		"the state is not to be found": "mkdir -p /var/lib/natwarden && mount -t tmpfs -o mode=700 none /var/lib/natwarden",
+	} {
+		out, err := m.inside("unshare", "--mount", "sh", "-c", prepare+
+			" && natwarden remediate --policy builtin --yes --no-wait --confirm-within 2s").CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "systemd does not run the watchdog, a process of its own does") {
+			t.Fatalf("%s: %v: %s", name, err, out)
+		}
+		soon(t, name+": it is not rolled back", func() bool { return m.answers(t, "8080") == "the backend" })
+		if after := m.rules(t); after != before {
+			t.Errorf("%s: rolled back to\n%s\nnot to\n%s", name, after, before)
+		}
+		soon(t, name+": the watchdog goes on", func() bool { return m.inside("pgrep", "-f", "natwarden watchdog").Run() != nil })
+	}
 }

@@ -39,6 +39,7 @@ func TestUnderSystemd(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *machine){
 		"units":   stopsUnits,
 		"confirm": confirmsUnderSystemd,
+		"killed":  rollsBackWhatIsKilled,
 		"reboot":  rebootsBeforeConfirmation,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -126,7 +127,7 @@ func (m *machine) boot(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() { _ = m.init.Wait(); close(m.down) }()
-	for until := time.Now().Add(30 * time.Second); !m.isUp(); time.Sleep(50 * time.Millisecond) {
+	for until := time.Now().Add(time.Minute); !m.isUp(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(until) || isClosed(m.down) {
 			t.Skipf("natwarden is not held against systemd: it does not boot here: %s", m.said)
 		}
@@ -250,7 +251,7 @@ func (m *machine) answers(t *testing.T, port string) string {
 // soon waits until something is so.
 func soon(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for until := time.Now().Add(15 * time.Second); !is(); time.Sleep(50 * time.Millisecond) {
+	for until := time.Now().Add(30 * time.Second); !is(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(until) {
 			t.Fatal(what)
 		}

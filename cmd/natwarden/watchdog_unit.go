@@ -78,10 +78,18 @@ func installedAt() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("finding natwarden's own file: %w", err)
 	}
-	if !filepath.IsAbs(path) || !strings.HasPrefix(filepath.Base(path), "natwarden") || strings.HasSuffix(path, " (deleted)") {
+	if !isNatwarden(path) {
 		return "", fmt.Errorf("natwarden's own file is not there under its name: %q", path)
 	}
 	return path, nil
+}
+
+// isNatwarden tells natwarden, natwarden-1.2 and natwarden_amd64 from what would
+// do something else as a unit: another program that holds it (a test), a file that was deleted.
+func isNatwarden(path string) bool {
+	rest, ok := strings.CutPrefix(filepath.Base(path), "natwarden")
+	return ok && filepath.IsAbs(path) && !strings.HasSuffix(path, " (deleted)") && !strings.HasSuffix(path, ".test") &&
+		(rest == "" || rest[0] == '-' || rest[0] == '_')
 }
 
 // systemdRun finds systemd-run.
