@@ -64,6 +64,7 @@ func (w *world) gather(refs []host.Ref, ids []string) (map[chainKey]map[int]*wan
 			refused = append(refused, change.Refusal{Ref: ref, Why: why})
 			continue
 		}
+		ref.Index = w.whereNow(ref)
 		if err := w.check(ref); err != nil {
 			return nil, nil, err
 		}
@@ -94,6 +95,26 @@ func (w *world) refuses(ref host.Ref) string {
 		return fmt.Sprintf("%s table %s holds a bpf match with an open file of a process that is gone, so no program can write this table again; delete that rule with nft or by a restart", ref.Family, ref.Table)
 	}
 	return ""
+}
+
+// whereNow is the place of a rule that moved because others added or took rules
+// before it: content tells it as long as it is the only one of its kind in its chain.
+func (w *world) whereNow(ref host.Ref) int {
+	t := w.tables[tableKey{ref.Family, ref.Table}]
+	if t == nil || t.byName[ref.Chain] == nil || ref.Fingerprint == "" {
+		return ref.Index
+	}
+	c, found := t.byName[ref.Chain], 0
+	for i := range c.rules {
+		if c.printAt(i) != ref.Fingerprint {
+			continue
+		}
+		if found > 0 {
+			return ref.Index
+		}
+		found = i + 1
+	}
+	return found
 }
 
 // check sees that the rule is as it was read.
