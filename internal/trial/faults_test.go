@@ -117,7 +117,7 @@ func newTrial(b *bench) *trial {
 	}
 	x.reset()
 	x.host[asBefore] = marks(b.T)
-	b.want(0, b.plain(append(slices.Clone(remediate), "--no-confirm")...))
+	b.want(0, b.plain(append(slices.Clone(theChange), "--no-confirm")...))
 	x.host[asAfter] = marks(b.T)
 	b.want(0, b.plain("rollback", "--yes"))
 	if how := x.stands(); how != asBefore {
@@ -265,7 +265,7 @@ func (x *trial) next(p phase, at fault.Call, name string, partly bool) {
 	if x.tries++; x.tries%4 != 0 && os.Getenv(envFaults) != "all" {
 		return // the next change is tried now and then
 	}
-	if r := x.calm(append(slices.Clone(remediate), "--no-confirm")...); r.code != 0 || x.stands() != asAfter {
+	if r := x.calm(append(slices.Clone(theChange), "--no-confirm")...); r.code != 0 || x.stands() != asAfter {
 		x.bad(p, at, name, "the next remediate: %s\nthe host is %s", r, x.stands())
 	}
 	if r := x.calm("rollback", "--yes"); r.code != 0 || x.stands() != asBefore {

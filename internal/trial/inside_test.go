@@ -29,6 +29,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, fault.Exec(os.Args[2:]))
 		os.Exit(99)
 	}
+	if len(os.Args) > 2 && os.Args[1] == churnArgument {
+		fmt.Fprintln(os.Stderr, churnMain(os.Args[2]))
+		os.Exit(99)
+	}
 	os.Exit(m.Run())
 }
 

@@ -48,10 +48,10 @@ func nothingChanged(as []string, more map[int][]string) map[int][]string {
 }
 
 func phases() []phase {
-	keep := append(slices.Clone(remediate), "--no-confirm")
-	wait := append(slices.Clone(remediate), "--confirm-within", "1h", "--no-wait")
+	keep := append(slices.Clone(theChange), "--no-confirm")
+	wait := append(slices.Clone(theChange), "--confirm-within", "1h", "--no-wait")
 	// A change that waits is looked at for longer: a watchdog lives beside it.
-	short := append(slices.Clone(remediate), "--confirm-within", "1s", "--no-wait")
+	short := append(slices.Clone(theChange), "--confirm-within", "1s", "--no-wait")
 	done := map[int][]string{0: after, 2: after, 3: after, 4: before}
 	undone := map[int][]string{0: nil, 4: before} // sooner or later
 	back := map[int][]string{0: before, 6: before}
@@ -84,7 +84,7 @@ func halfway(b *bench) {
 	decide := func(c fault.Call) fault.Action {
 		return fault.Action{Kill: c.Name == "setsockopt" && strings.Contains(c.Object, "option 64")}
 	}
-	if r := b.traced(decide, append(slices.Clone(remediate), "--no-confirm")...); r.code != -1 {
+	if r := b.traced(decide, append(slices.Clone(theChange), "--no-confirm")...); r.code != -1 {
 		b.Fatalf("it was not killed: %s", r)
 	}
 }

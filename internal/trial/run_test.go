@@ -18,7 +18,7 @@ import (
 )
 
 // patience is how long one run of natwarden may take before the test calls it stuck.
-const patience = 25 * time.Second
+const patience = 2 * time.Minute
 
 // ran is how a run of natwarden ended.
 type ran struct {
@@ -86,8 +86,8 @@ func (b *bench) endAll() {
 // policyFile allows some of the host's redirects.
 const policyFile = "/run/policy.yaml"
 
-// remediate are the arguments of the change on trial.
-var remediate = []string{"remediate", "--netns", "current", "--policy", policyFile, "--include", "routes", "--yes"}
+// theChange are the arguments of the change on trial.
+var theChange = []string{"remediate", "--netns", "current", "--policy", policyFile, "--include", "routes", "--yes"}
 
 // traced runs natwarden under the tracer.
 func (b *bench) traced(decide func(fault.Call) fault.Action, args ...string) ran {

@@ -1,0 +1,227 @@
+//go:build amd64
+
+package trial
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/natwarden/natwarden/rollback"
+)
+
+// envChurn is how many remediations there are in all.
+const envChurn = "NATWARDEN_CHURN"
+
+const churnShards = 8
+
+// TestChurn remediates while another process adds, deletes and reorders rules of
+// the same chains, of both subsystems, as fast as it can: no rule goes that was
+// not in the plan, and no run says that it is done when it is not.
+func TestChurn(t *testing.T) {
+	sum := inShards(t, "TestChurnInside", churnShards)
+	if sum["done"] == 0 || sum["churned"] < 10*sum["rounds"] {
+		t.Error("too little happened for the test to mean anything")
+	}
+}
+
+// churnPolicy allows what the churner makes, and one rule besides.
+const churnPolicy = `version: 1
+allow:
+  redirects:
+    - id: others
+      reason: on trial
+      owner: ops@example.org
+      permanent: true
+      match: {proto: tcp, ports: "20000-29999"}
+    - id: kept
+      reason: on trial
+      owner: ops@example.org
+      permanent: true
+      match: {proto: tcp, ports: "600"}
+`
+
+// victims are violations and rules that are to stay, by port, in their order.
+var victims = []struct {
+	port    string
+	verdict string // of nft
+	target  string // of iptables
+	stays   bool
+}{
+	{"500", "accept", "ACCEPT", true},
+	{"80", "dnat to 10.77.2.2:8080", "DNAT --to-destination 10.77.2.2:8080", false},
+	{"600", "dnat to 10.77.2.6", "DNAT --to-destination 10.77.2.6", true},
+	{"81", "redirect to :8081", "REDIRECT --to-ports 8081", false},
+	{"501", "accept", "ACCEPT", true},
+}
+
+// TestChurnInside is one shard of TestChurn.
+func TestChurnInside(t *testing.T) {
+	b := &bench{T: t, folder: inside(t)}
+	rounds := 40
+	if n, err := strconv.Atoi(os.Getenv(envChurn)); err == nil {
+		rounds = n
+	}
+	if err := os.WriteFile(policyFile, []byte(churnPolicy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	must(t, "", "ip link set lo up")
+	must(t, "table ip nat { chain pre { type nat hook prerouting priority -100; }; }", "nft -f -")
+	must(t, "", "iptables-legacy -t nat -L -n")
+	c := &churning{bench: b, figures: map[string]int{}}
+	for _, name := range []string{"nf_tables", "x_tables"} {
+		c.churners = append(c.churners, startChurner(t, name))
+	}
+	for range (rounds + churnShards - 1) / churnShards {
+		c.round()
+		if t.Failed() {
+			break
+		}
+	}
+	for what, n := range c.figures {
+		fmt.Printf("FIGURE %s %d\n", what, n)
+	}
+}
+
+type churning struct {
+	*bench
+	churners []*churner
+	figures  map[string]int
+	last     map[int]int
+}
+
+// plant makes the victims anew among the churner's rules.
+func (c *churning) plant() {
+	c.Helper()
+	for _, churner := range c.churners {
+		_, there := churner.there()
+		for _, v := range victims {
+			if slices.Contains(there, v.port) {
+				continue
+			}
+			if churner.name == "nf_tables" {
+				must(c.T, "", "nft add rule ip nat pre tcp dport "+v.port+" counter "+v.verdict)
+			} else {
+				must(c.T, "", "iptables-legacy -w 30 -t nat -A PREROUTING -p tcp --dport "+v.port+" -j "+v.target)
+			}
+		}
+	}
+}
+
+// pauses of the other between two commands: at full speed nearly every run is
+// refused, and with a few commands a second many go through.
+var pauses = []time.Duration{0, 0, 50 * time.Millisecond, 200 * time.Millisecond, time.Second, 5 * time.Second}
+
+// round is one remediation under fire, and a rollback now and then.
+func (c *churning) round() {
+	c.Helper()
+	c.fresh()
+	c.plant()
+	pause := pauses[c.figures["rounds"]%len(pauses)]
+	for _, churner := range c.churners {
+		churner.goOn(pause)
+	}
+	time.Sleep(20 * time.Millisecond)
+	r := c.plain("remediate", "--netns", "current", "--policy", policyFile, "--no-confirm", "--yes", "-o", "json")
+	c.judge(r, false)
+	c.figures[fmt.Sprintf("%s-at-%s", words[r.code], pause)]++
+	c.figures["rounds"]++
+	c.figures["retried"] += c.retries()
+	if r.code != 0 {
+		return
+	}
+	for _, churner := range c.churners {
+		churner.goOn(pause)
+	}
+	c.judge(c.plain("rollback", "--yes", "-o", "json"), true)
+}
+
+// words name an exit code in the figures.
+var words = map[int]string{0: "done", 1: "error", 2: "left", 3: "blind", 4: "rolled-back", 5: "half", 7: "refused", 75: "busy"}
+
+// judge holds the host, at rest, against what the churner knows and against
+// what natwarden says.
+func (c *churning) judge(r ran, back bool) {
+	c.Helper()
+	what := words[r.code]
+	if back {
+		what = "rollback-" + what
+	}
+	c.figures[what]++
+	if !slices.Contains([]int{0, 1, 2, 3, 4, 7, 75}, r.code) {
+		c.Errorf("an exit code that nothing explains: %s", r)
+	}
+	for _, churner := range c.churners {
+		want := churner.pause()
+		own, others := churner.there()
+		if !maps.Equal(want, own) {
+			c.Errorf("%s: the other's rules are %v, and were to be %v: %s", churner.name, own, want, r)
+		}
+		c.figures["churned"] += len(want)
+		c.figures["churned"] += changed(c.last, want)
+		c.last = want
+		c.judgeOthers(churner.name, r, back, others)
+	}
+}
+
+func changed(a, b map[int]int) (n int) {
+	for p := range b {
+		if a[p] == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func (c *churning) judgeOthers(name string, r ran, back bool, others []string) {
+	c.Helper()
+	var all, stay []string
+	for _, v := range victims {
+		all = append(all, v.port)
+		if v.stays {
+			stay = append(stay, v.port)
+		}
+	}
+	slices.Sort(others)
+	slices.Sort(all)
+	slices.Sort(stay)
+	gone, there := slices.Equal(others, stay), slices.Equal(others, all)
+	undone := r.code == 1 || r.code == 4 || r.code == 7 || r.code == 75
+	switch {
+	case !gone && !there && r.code != 2 && r.code != 3:
+		c.Errorf("%s: neither before nor after: %v: %s", name, others, r)
+	case !back && r.code == 0 && !gone, back && r.code == 0 && !there:
+		c.Errorf("%s: a false success: %v: %s", name, others, r)
+	case !back && undone && !there, back && undone && !gone:
+		c.Errorf("%s: it says that nothing was changed: %v: %s", name, others, r)
+	}
+}
+
+// retries counts, from the journal, how often a transaction was made anew.
+func (c *churning) retries() (n int) {
+	c.Helper()
+	journals, err := filepath.Glob(c.state + "/changes/*/journal")
+	if err != nil {
+		c.Fatal(err)
+	}
+	for _, journal := range journals {
+		data, err := os.ReadFile(journal)
+		if err != nil {
+			c.Fatal(err)
+		}
+		for line := range strings.Lines(string(data)) {
+			var entry struct{ Entry rollback.Entry }
+			if json.Unmarshal([]byte(line), &entry) == nil && entry.Entry.Event == rollback.Intend && entry.Entry.Replaced != nil {
+				n++
+			}
+		}
+	}
+	return n
+}
