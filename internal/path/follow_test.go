@@ -239,3 +239,35 @@ func TestTooManyWays(t *testing.T) {
 		t.Errorf("got %s", short(got))
 	}
 }
+
+// bySource routes packets of two networks elsewhere.
+type bySource struct{ routes }
+
+func (bySource) Senders() []netip.Prefix {
+	return []netip.Prefix{netip.MustParsePrefix("10.5.0.0/16"), netip.MustParsePrefix("10.1.0.1/32"), netip.MustParsePrefix("fd05::/64"), netip.MustParsePrefix("10.6.0.0/16")}
+}
+
+func (b bySource) Route(q host.RouteQuery) host.Route {
+	if netip.MustParsePrefix("10.5.0.0/16").Contains(q.Src) {
+		return host.Route{Kind: host.RouteUnreachable, Why: "a route prohibits it"}
+	}
+	return b.routes.Route(q)
+}
+
+func TestPolicyRulesThatAskForTheSender(t *testing.T) {
+	anybody := packet(80)
+	anybody.From = netip.Addr{}
+	w := path.World{Space: &host.Space{}, Routes: bySource{}, Sockets: true}
+	if got, want := short(path.Follow(w, anybody)), "nobody no route if from 10.5.0.0/16 | nobody refused if not (from 10.5.0.0/16)"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got := short(path.Follow(w, packet(80))); got != "nobody refused" {
+		t.Errorf("of a known sender: %s", got)
+	}
+	// A rule that asked for the same network before is not asked again.
+	drop := table("t", chain("filter", "prerouting", 0, "accept", verdict(host.Drop, source("10.5.0.0/16"))))
+	w.Space = &host.Space{Tables: []*host.Table{drop}}
+	if got, want := short(path.Follow(w, anybody)), "nobody dropped if from 10.5.0.0/16 | nobody refused if not (from 10.5.0.0/16)"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

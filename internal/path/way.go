@@ -62,6 +62,14 @@ func (k *walker) route(s state) {
 		return
 	}
 	r := k.ask(&s)
+	if k.cell == nil && !s.src.IsValid() && !s.masked {
+		s = k.bySender(s, r)
+	}
+	k.routed(s, r)
+}
+
+// routed is the way from the routing decision on.
+func (k *walker) routed(s state, r host.Route) {
 	switch {
 	case r.Kind == host.RouteLocal:
 		for _, s := range k.hook("input", k.one(s)) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/mdlayher/netlink"
@@ -280,4 +281,16 @@ func (r *Router) Holds(iface string, a netip.Addr) bool {
 		}
 	}
 	return false
+}
+
+// Senders are the networks for whose packets, by their source, policy rules
+// choose a route of their own.
+func (r *Router) Senders() []netip.Prefix {
+	var out []netip.Prefix
+	for _, rule := range r.view.rules {
+		if rule.src.Bits() > 0 && !slices.Contains(out, rule.src) {
+			out = append(out, rule.src)
+		}
+	}
+	return out
 }
