@@ -184,8 +184,8 @@ func (f *PlanFile) fits(spaces []Space, o Options) error {
 	if err != nil {
 		return err
 	}
-	if !f.isFrom(here) {
-		return fmt.Errorf("%w: the plan was made on host %s, this is %s", errForeign, f.Origin.Host, here.Host)
+	if why := f.foreign(here); why != "" {
+		return fmt.Errorf("%w: %s", errForeign, why)
 	}
 	if f.Policy != o.PolicySHA256 {
 		return fmt.Errorf("%w: the plan was made with another policy (SHA-256 %q, now %q)", errForeign, f.Policy, o.PolicySHA256)
@@ -206,14 +206,19 @@ func (f *PlanFile) fits(spaces []Space, o Options) error {
 	return nil
 }
 
-// isFrom says whether the plan was made on this host, as far as can be told.
+// foreign says why the plan was not made on this host, as far as can be told.
 // Containers share the boot id with their host, clones of a machine its machine id, and a clone that
-// goes on running both: so all that is known must agree. Where there is no machine id a restart ends the plan.
-func (f *PlanFile) isFrom(here rollback.Origin) bool {
-	if here.Machine == "" && !f.Origin.SameBoot(here) {
-		return false
+// goes on running both: so all that is known must agree.
+func (f *PlanFile) foreign(here rollback.Origin) string {
+	switch {
+	case f.Origin.Host != here.Host:
+		return fmt.Sprintf("the plan was made on host %s, this is %s", f.Origin.Host, here.Host)
+	case f.Origin.Machine != here.Machine:
+		return fmt.Sprintf("the plan was made on host %s with another /etc/machine-id", f.Origin.Host)
+	case here.Machine == "" && !f.Origin.SameBoot(here):
+		return "this host has no /etc/machine-id, so after a restart nobody can tell whether the plan was made on it"
 	}
-	return f.Origin.Machine == here.Machine && f.Origin.Host == here.Host
+	return ""
 }
 
 // vanished says which redirects of the plan the host no longer has.

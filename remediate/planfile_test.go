@@ -9,6 +9,7 @@ import (
 
 	"github.com/natwarden/natwarden/internal/change"
 	"github.com/natwarden/natwarden/internal/host"
+	"github.com/natwarden/natwarden/rollback"
 )
 
 // planned makes a plan file of the host of web, and the host.
@@ -67,7 +68,7 @@ func TestAStalePlanIsRefused(t *testing.T) {
 		"another host": {func(_ *kernel, _ *[]host.Redirect, o *Options) {
 			o.Exactly.Origin.BootID, o.Exactly.Origin.Host = "x", "other"
 		}, "on host other"},
-		"another machine with this boot id": {func(_ *kernel, _ *[]host.Redirect, o *Options) { o.Exactly.Origin.Machine = "0123456789abcdef" }, "on host "},
+		"another machine with this boot id": {func(_ *kernel, _ *[]host.Redirect, o *Options) { o.Exactly.Origin.Machine = "0123456789abcdef" }, "another /etc/machine-id"},
 		"another namespace":                 {func(_ *kernel, _ *[]host.Redirect, o *Options) { o.Exactly.Origin.Netns[0].Ino++ }, "not the one that the plan was made for"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -181,5 +182,26 @@ func TestAPlanWithBytesThatAreNoUTF8(t *testing.T) {
 	}
 	if _, err := ParsePlanFile(data); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestWithoutAMachineIDARestartEndsThePlan(t *testing.T) {
+	here := rollback.Origin{Host: "web1", BootID: "a"}
+	for _, c := range []struct {
+		made rollback.Origin
+		want string
+	}{
+		{here, ""},
+		{rollback.Origin{Host: "web1", BootID: "b"}, "no /etc/machine-id"},
+		{rollback.Origin{Host: "web2", BootID: "a"}, "on host web2"},
+		{rollback.Origin{Host: "web1", BootID: "a", Machine: "x"}, "another /etc/machine-id"},
+	} {
+		if got := (&PlanFile{Origin: c.made}).foreign(here); (c.want == "") != (got == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%+v: %q, want %q", c.made, got, c.want)
+		}
+	}
+	here.Machine = "x"
+	if got := (&PlanFile{Origin: rollback.Origin{Host: "web1", BootID: "b", Machine: "x"}}).foreign(here); got != "" {
+		t.Errorf("a restart alone: %q", got)
 	}
 }
