@@ -227,6 +227,10 @@ func FuzzDecode(f *testing.F) {
 			if s.mark == 0 && !s.addr.IsValid() {
 				t.Errorf("a service of nothing: %+v", s)
 			}
+			o := s.object()
+			if again, err := Pack(o.Raw, nil); again.Fingerprint != o.Fingerprint || (err == nil) != (o.Unrestorable == "") {
+				t.Errorf("%+v comes back as %+v, %v", o, again, err)
+			}
 		}
 		if d, err := decodeDest(m, unix.AF_INET6); err == nil && d.addr == (netip.Addr{}) {
 			t.Errorf("a destination without an address: %+v", d)

@@ -52,3 +52,13 @@ func TestTornSocketLinesAreErrors(t *testing.T) {
 		}
 	}
 }
+
+// FuzzSocketLine feeds torn lines of /proc/net/tcp.
+func FuzzSocketLine(f *testing.F) {
+	f.Add("0: 0100007F:0016 00000000:0000 0A 0:0 0:0 0 0 0 7")
+	f.Fuzz(func(t *testing.T, text string) {
+		if got, err := parseSocket(strings.Fields(text)); err == nil && (len(got) != 1 || !got[0].Local.IsValid()) {
+			t.Errorf("%q is taken for %v", text, got)
+		}
+	})
+}

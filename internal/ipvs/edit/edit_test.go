@@ -320,3 +320,24 @@ func TestWhatCannotComeBackIsSaid(t *testing.T) {
 		}
 	}
 }
+
+// FuzzParseFile feeds torn snapshots: what is taken is all of the file.
+func FuzzParseFile(f *testing.F) {
+	f.Add([]byte("service 3\nabc\ndestination 0\n\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		objects, err := parseFile(b)
+		if err != nil {
+			return
+		}
+		n := 0
+		for _, o := range objects {
+			n += len(o.Raw)
+			for _, p := range o.Parts {
+				n += len(p.Raw)
+			}
+		}
+		if n > len(b) {
+			t.Errorf("%d bytes of %d", n, len(b))
+		}
+	})
+}
