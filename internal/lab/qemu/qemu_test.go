@@ -23,7 +23,7 @@ const (
 	root    = "../../.."
 	machine = "qemu-system-x86_64"
 	// bootTime bounds one machine from start to end.
-	bootTime = 6 * time.Minute
+	bootTime = 10 * time.Minute
 )
 
 // TestOnDebiansKernels runs tests of this module on other kernels, and reports
