@@ -21,12 +21,18 @@ func portRows(netns string, rows []host.Redirect, listeners []host.Listener, ans
 			continue
 		}
 		taken.add(r)
-		if answers.Followed(i) {
-			out = append(out, portLines(netns, answers.Of(i))...)
+		if !answers.Followed(i) {
+			out = append(out, redirectRow(netns, r))
+			others.add(r)
 			continue
 		}
-		out = append(out, redirectRow(netns, r))
-		others.add(r)
+		lines := portLines(netns, answers.Of(i))
+		if len(lines) == 0 && len(r.Behind) == 0 { // protocols without ports, or a process at a queue decides
+			row := redirectRow(netns, r)
+			row.Condition = joined(row.Condition, "where a packet gets to it")
+			lines = []PortRow{row}
+		}
+		out = append(out, lines...)
 	}
 	taken.seal()
 	others.seal()
@@ -69,6 +75,13 @@ func condition(r *host.Redirect) string {
 		parts = append([]string{"from " + r.Source}, parts...)
 	}
 	return strings.Join(parts, ", ")
+}
+
+func joined(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + ", " + b
 }
 
 // takenPorts are the ports that redirects take whole: whatever listens there

@@ -121,6 +121,7 @@ func (r *Report) judge(pol *policy.Policy, now time.Time) {
 		}
 		used[by] = true
 	}
+	r.judgeBehind(pol, now)
 	for i := range r.Listeners {
 		l := &r.Listeners[i]
 		verdict, by, note := pol.JudgeListener(l, now)

@@ -146,7 +146,9 @@ func (k *walker) routeOf(s *state, q host.RouteQuery) host.Route {
 	if k.cell == nil {
 		return k.world.Routes.Route(q)
 	}
-	k.event()
+	if s.took == nil {
+		k.event()
+	}
 	if k.reach == nil {
 		k.pin()
 		return k.world.Routes.Route(q)

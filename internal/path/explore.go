@@ -15,6 +15,12 @@ type Way struct {
 	last  tuple
 }
 
+// noRedirect ends what is not followed further.
+const noRedirect = "no redirect takes it"
+
+// Passed says whether no redirect took the packets, where only that was asked.
+func (w *Way) Passed() bool { return w.Kind == Unknown && w.Reason == noRedirect && len(w.Taken) == 0 }
+
 // Cell is packets that take the same way.
 type Cell struct {
 	Class

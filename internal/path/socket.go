@@ -157,7 +157,9 @@ func (k *walker) mute(s *state) bool {
 		return false
 	}
 	if k.cell != nil {
-		k.event()
+		if s.took == nil {
+			k.event()
+		}
 		k.cutTo(s.toHow, s.dst, k.ofTypes(1<<typeLocal, s.dst))
 	}
 	kind, known := k.world.Routes.TypeOf(s.dst)

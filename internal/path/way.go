@@ -58,7 +58,7 @@ func (k *walker) arrived(ways []state) {
 // route is the routing decision of a packet that came in.
 func (k *walker) route(s state) {
 	if k.cell != nil && k.cell.brief && s.took == nil && !k.view.later {
-		k.unknown(s, "no redirect takes it")
+		k.end(s, Outcome{Kind: Unknown, Reason: noRedirect})
 		return
 	}
 	r := k.ask(&s)

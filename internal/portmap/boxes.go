@@ -23,7 +23,6 @@ func loopback(f host.Family) host.Addrs {
 }
 
 // boxes are the packets that a row may take, as they come from outside.
-// Addresses of the loopback do not come from there.
 func (m *Map) boxes(r *host.Redirect, in path.Arrivals, protos []host.Proto) []path.Class {
 	var out []path.Class
 	match := r.Match
@@ -34,9 +33,6 @@ func (m *Map) boxes(r *host.Redirect, in path.Arrivals, protos []host.Proto) []p
 		for _, f := range familiesOf(r) {
 			c := path.Class{Proto: p, Family: f, From: match.Source, To: match.Address, Ports: match.Ports, SPorts: match.SPorts,
 				In: in & m.engine.Fitting(match.In)}
-			if c.To.Any() {
-				c.To = host.NotAddrs(loopback(f))
-			}
 			if !c.Empty() {
 				out = append(out, c)
 			}

@@ -108,6 +108,9 @@ type explorer struct {
 func (x *explorer) row(r *host.Redirect) found {
 	var f found
 	for _, c := range x.boxes(r, x.Present(), portProtos) {
+		if c.To.Any() { // packets to the loopback come from outside by malice only, and no line is about them
+			c.To = host.NotAddrs(loopback(c.Family))
+		}
 		f.take(r, x.box(c))
 	}
 	f.parts = merged(f.parts)

@@ -1,6 +1,7 @@
 package portmap_test
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -82,9 +83,11 @@ func TestWhoAnswers(t *testing.T) {
 			base("nat", "prerouting", -100, "accept", dnat(marked, backend, 8080))}, "active", []string{"tcp :443 10.2.0.2:8080", "tcp :22 0.0.0.0:22"}},
 		"by chance": {[]*host.Chain{base("nat", "prerouting", -100, "accept", dnat(limited, other, 8080), toBackend)}, "active active",
 			[]string{"tcp :80 10.3.0.2:8080 if every 2nd packet", "tcp :80 10.2.0.2:8080 if not (every 2nd packet)", "tcp :22 0.0.0.0:22"}},
-		"to a port where somebody listens": {[]*host.Chain{base("nat", "prerouting", -100, "accept", redirect)}, "active", []string{"tcp :81 :22", "tcp :22 0.0.0.0:22"}},
-		"to a port where nobody listens":   {[]*host.Chain{base("nat", "prerouting", -100, "accept", nowhere)}, "active", []string{"tcp :81 nobody", "tcp :22 0.0.0.0:22"}},
-		"dropped before it":                {[]*host.Chain{base("filter", "prerouting", -300, "accept", verdict(tcp(80), host.Drop)), base("nat", "prerouting", -100, "accept", toBackend)}, "inactive", []string{"tcp :22 0.0.0.0:22"}},
+		"to a port where somebody listens":               {[]*host.Chain{base("nat", "prerouting", -100, "accept", redirect)}, "active", []string{"tcp :81 :22", "tcp :22 0.0.0.0:22"}},
+		"to a port where nobody listens":                 {[]*host.Chain{base("nat", "prerouting", -100, "accept", nowhere)}, "active", []string{"tcp :81 nobody", "tcp :22 0.0.0.0:22"}},
+		"dropped before it":                              {[]*host.Chain{base("filter", "prerouting", -300, "accept", verdict(tcp(80), host.Drop)), base("nat", "prerouting", -100, "accept", toBackend)}, "inactive", []string{"tcp :22 0.0.0.0:22"}},
+		"queued before it":                               {[]*host.Chain{base("filter", "prerouting", -300, "accept", verdict(tcp(80), host.Queue)), base("nat", "prerouting", -100, "accept", toBackend)}, "active", []string{"tcp :22 0.0.0.0:22"}},
+		"of which only packets to the loopback are left": {[]*host.Chain{base("nat", "prerouting", -100, "accept", verdict(host.Match{Address: host.NotAddrs(host.AddrsOf(netip.MustParsePrefix("127.0.0.0/8")))}, host.Accept), toBackend)}, "active", []string{"tcp :22 0.0.0.0:22"}},
 		"a listener that rules hide from some": {[]*host.Chain{base("filter", "input", 0, "accept", verdict(from(tcp(22), "!10.5.0.0/16"), host.Drop))}, "",
 			[]string{"tcp :22 nobody if from !10.5.0.0/16", "tcp :22 0.0.0.0:22 if from 10.5.0.0/16"}},
 	} {

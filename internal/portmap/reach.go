@@ -42,7 +42,7 @@ func (m *Map) provable(r *host.Redirect, f *found) bool {
 			return false
 		}
 	}
-	return len(r.Rule.Hooks) > 0 && slices.Contains([]string{"dnat", "redirect", "netmap"}, r.Kind)
+	return len(r.Rule.Hooks) > 0 && translates(r.Effect)
 }
 
 // proof is what was seen of a row's packets on further looks.
@@ -62,14 +62,26 @@ func (x *explorer) prove(r *host.Redirect, f *found) {
 	away := x.look(r, x.Missing())
 	switch {
 	case len(here.first)+len(f.first) > 0:
-		r.Behind = x.rowsOf(append(slices.Clone(f.first), here.first...), r)
-		r.Why = append(r.Why, "another redirect takes its packets first, and it acts as soon as that one is gone: see "+r.Behind[0])
+		x.behind(r, append(slices.Clone(f.first), here.first...), !away.reached && away.whole && !here.events && !f.events && !x.events)
 	case away.reached || !away.whole:
 		r.State, r.Why = host.Latent, []string{"no packet by an interface that is there reaches it: " + here.ends}
 	case here.events || f.events || x.events:
 		r.State, r.Why = host.Latent, []string{"no packet reaches it as things stand: " + here.ends}
 	default:
 		r.State, r.Why = host.Inactive, []string{"no packet reaches it: " + here.ends}
+	}
+}
+
+// behind says of a row that others take all of its packets. It stays active: it
+// acts as soon as they are gone, and whether they go is not known here.
+func (x *explorer) behind(r *host.Redirect, first []*host.Effect, always bool) {
+	rows := x.rowsOf(first, r)
+	if len(rows) == 0 {
+		return
+	}
+	r.Why = append(r.Why, "another redirect takes its packets first, and it acts as soon as that one is gone: see "+rows[0])
+	if always {
+		r.Behind = rows
 	}
 }
 
@@ -82,7 +94,7 @@ func (x *explorer) look(r *host.Redirect, in path.Arrivals) proof {
 		}
 		rest := x.Explore(c, path.Asked{Brief: true, Loose: true}, x.Map.cells, func(cell *path.Cell) bool {
 			p.add(x, r, cell)
-			return !p.reached
+			return !p.reached && p.whole
 		})
 		p.whole = p.whole && len(rest) == 0
 		if p.reached {
@@ -96,12 +108,19 @@ func (p *proof) add(x *explorer, r *host.Redirect, c *path.Cell) {
 	p.events = p.events || c.Events
 	p.reached = p.reached || slices.Contains(c.Acted, r.Effect)
 	for i := range c.Ways {
+		// A process at a queue, or what is not understood, may let the packet go on.
+		p.whole = p.whole && (c.Ways[i].Kind != path.Unknown || c.Ways[i].Passed() || slices.ContainsFunc(c.Ways[i].Taken, translates))
 		if taken := x.deciding(c.Ways[i].Taken); len(taken) > 0 {
 			p.first = append(p.first, taken[0])
 		} else if p.ends == "" || c.Ways[i].Kind == path.Nobody {
 			p.ends = c.Ways[i].Reason
 		}
 	}
+}
+
+// translates says whether a redirect translates the flow: no other one does then.
+func translates(e *host.Effect) bool {
+	return slices.Contains([]string{"dnat", "redirect", "netmap"}, e.Kind)
 }
 
 // rowsOf are the rows that effects make, besides one.
