@@ -13,7 +13,7 @@
 // what a process is, open.go, itself.go and glob.go read its files; known.go says which
 // programs are known, and files named after them read them; command.go reads commands
 // that are run for each connection; busy.go, kinship.go, unixpeers.go and connections.go look at
-// what processes are connected to, observe.go does so for a while.
+// what processes are connected to, observe.go does so for a while, observe_udp.go for UDP.
 //
 // natwarden is a program, not a library.
 package relay

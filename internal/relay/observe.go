@@ -28,11 +28,15 @@ func (f *finder) watch(ctx context.Context, d time.Duration) error {
 		return nil
 	}
 	w := watching{finder: f, seen: map[uint64]bool{}, came: map[watchKey]int{}, went: map[watchKey]map[netip.AddrPort]int{}}
+	u := newWatchingUDP(ctx, f)
 	tick := time.NewTicker(observeEvery)
 	defer tick.Stop()
 	for until := time.Now().Add(d); ; {
 		if err := w.sample(ctx); err != nil {
 			return fmt.Errorf("watching connections: %w", err)
+		}
+		if err := u.sample(ctx); err != nil {
+			return fmt.Errorf("watching UDP sockets: %w", err)
 		}
 		if !time.Now().Before(until) || len(w.seen) > mostWatched {
 			break
@@ -44,6 +48,7 @@ func (f *finder) watch(ctx context.Context, d time.Duration) error {
 		}
 	}
 	w.conclude()
+	u.conclude(ctx)
 	return nil
 }
 

@@ -4,7 +4,7 @@
 // and that to the file server that its policy is read from.
 //
 // It judges nothing: remediate holds a plan against what it finds. It reads
-// /proc and sock_diag only. natwarden is a program, not a library.
+// /proc only. natwarden is a program, not a library.
 //
 // Files: find.go is what is asked, caller.go the processes above natwarden,
 // session.go what ssh says of itself, carrier.go programs of this host through

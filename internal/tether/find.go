@@ -71,8 +71,8 @@ func (f *finder) read(ctx context.Context, path string) {
 		return
 	}
 	defer h.Close()
-	_ = h.Do(ctx, func(ctx context.Context) error {
-		found, err := readSockets(ctx)
+	_ = h.Do(ctx, func(context.Context) error {
+		found, err := readSockets()
 		for _, s := range found {
 			s.space = key
 			f.sockets = append(f.sockets, s)

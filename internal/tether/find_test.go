@@ -148,13 +148,3 @@ func TestAnAgentIsKnownByItsName(t *testing.T) {
 		t.Errorf("%d connections are said to be an agent's: %+v", n, lines)
 	}
 }
-
-func FuzzDecodeSocket(f *testing.F) {
-	f.Add(make([]byte, sizeofDiagMsg))
-	f.Add([]byte{2})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if s, ok := decodeSocket(b); ok && !s.here.IsValid() {
-			t.Errorf("%x: %+v", b, s)
-		}
-	})
-}
