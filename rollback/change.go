@@ -210,11 +210,13 @@ func (s *Store) Continue(c *Change) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("continuing change %s: %w", c.ID, err)
 	}
-	err = f.Truncate(c.length)
+	if c.Torn { // only then: truncating gives back the room that is claimed
+		err = f.Truncate(c.length)
+	}
 	if err == nil {
 		err = claim(f)
 	}
-	if err != nil {
+	if err != nil && !full(err) { // there may still be room for the lines
 		f.Close()
 		return nil, fmt.Errorf("continuing change %s: %w%s", c.ID, err, s.hint(err))
 	}

@@ -70,7 +70,8 @@ type Journal struct {
 	of   string // id of the change
 	seq  int
 	sum  string
-	size int64 // bytes of whole lines
+	size int64  // bytes of whole lines
+	last string // event
 }
 
 // Begin writes a plan and starts its journal. The caller holds the lock.
@@ -162,7 +163,7 @@ func (j *Journal) Write(e Entry) error {
 		err = errors.Join(err, j.file.Truncate(j.size))
 		return fmt.Errorf("writing %q to the journal of change %s: %w", e.Event, j.of, err)
 	}
-	j.seq, j.sum, j.size = next.Seq, next.Sum, j.size+int64(len(text))
+	j.seq, j.sum, j.size, j.last = next.Seq, next.Sum, j.size+int64(len(text)), e.Event
 	return nil
 }
 
@@ -171,7 +172,12 @@ func chain(before string, entry []byte) string {
 	return sha256Hex(append([]byte(before+"\n"), entry...))[:32]
 }
 
-// Close closes the journal and gives back what it claimed and did not use.
+// Close closes the journal. What it claimed of the disk and did not use it gives
+// back only when the change is undone: until then the way back needs the room,
+// also on a disk that somebody filled meanwhile.
 func (j *Journal) Close() error {
+	if j.last != RolledBack {
+		return j.file.Close()
+	}
 	return errors.Join(j.file.Truncate(j.size), j.file.Close())
 }

@@ -67,7 +67,11 @@ func (s *Store) Lock(now time.Time) (*Lock, error) {
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		err = busy(f)
 	} else if err == nil {
-		err = errors.Join(writeHolder(f, now), s.clean())
+		// Who holds it is for others to read. The way back does not wait until there is room for it.
+		if err = writeHolder(f, now); full(err) {
+			err = nil
+		}
+		err = errors.Join(err, s.clean())
 	}
 	if err != nil {
 		f.Close()
@@ -75,6 +79,9 @@ func (s *Store) Lock(now time.Time) (*Lock, error) {
 	}
 	return &Lock{f}, nil
 }
+
+// full says that the disk takes no more.
+func full(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 // Release gives the lock back.
 func (l *Lock) Release() error {

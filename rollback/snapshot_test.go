@@ -199,6 +199,52 @@ func TestDiskThatFillsUpBetweenIntendAndDone(t *testing.T) {
 	})
 }
 
+// A change stands and waits, somebody fills the disk: the way back is there.
+func TestDiskThatFillsUpBeforeTheRollback(t *testing.T) {
+	onTmpfs(t, "256k", func(path string) {
+		s, err := Create(path + "/state")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer s.Close()
+		j, err := s.Begin(somePlan(t, someID), noon)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		err = errors.Join(j.Write(Entry{Event: Verified, Group: -1}), j.Close())
+		if full := os.WriteFile(path+"/junk", make([]byte, 1<<20), 0o600); err != nil || !errors.Is(full, unix.ENOSPC) {
+			t.Errorf("%v; the disk is not full: %v", err, full)
+		}
+		lock, err := s.Lock(noon)
+		if err != nil {
+			t.Errorf("the lock: %v", err)
+			return
+		}
+		defer lock.Release()
+		c, err := s.Newest()
+		if err == nil {
+			j, err = s.Continue(c)
+		}
+		for _, event := range []string{Restore, PutBack, RolledBack} {
+			if err == nil {
+				err = j.Write(Entry{Event: event})
+			}
+		}
+		if err != nil {
+			t.Errorf("the way back: %v", err)
+			return
+		}
+		if err := j.Close(); err != nil {
+			t.Error(err)
+		}
+		if c, err := s.Newest(); err != nil || !c.IsRolledBack() {
+			t.Errorf("%+v %v", c, err)
+		}
+	})
+}
+
 func TestHalfALineIsTakenBack(t *testing.T) {
 	onTmpfs(t, "256k", func(path string) {
 		s, err := Create(path + "/state")
