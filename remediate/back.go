@@ -195,7 +195,7 @@ func (b *back) prepareGroup(ctx context.Context, recorded rollback.Group, index 
 		b.leave(recorded.Steps, "nothing here can change "+recorded.Backend)
 		return nil
 	}
-	space, why := b.spaceOf(ctx, b.editors[editor], recorded.Netns)
+	space, why := b.enter(ctx, recorded.Netns)
 	if why != "" {
 		b.leave(recorded.Steps, why)
 		return nil
@@ -208,15 +208,6 @@ func (b *back) prepareGroup(ctx context.Context, recorded rollback.Group, index 
 		return err
 	}
 	return g.prove(ctx)
-}
-
-// spaceOf is where an editor puts things back: the namespace of the label, or
-// the caller's own where that is of no matter.
-func (b *back) spaceOf(ctx context.Context, e change.Editor, label string) (Space, string) {
-	if a, ok := e.(change.Anywhere); ok && a.Anywhere() {
-		return Space{Label: label}, ""
-	}
-	return b.enter(ctx, label)
 }
 
 // enter opens the namespace of a label and says why it is not the one that was

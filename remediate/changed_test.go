@@ -426,9 +426,6 @@ func (c *checker) placed(chain string) {
 			continue
 		}
 		c.back++
-		if slices.ContainsFunc(c.after[chain], func(r string) bool { return portOf(r) == portOf(text) }) {
-			continue // it lost an element only: its place is where others have it
-		}
 		if slices.Max(slices.Collect(maps.Values(tally(was)))) > 1 || have > 1 {
 			continue // which of several is which cannot be told
 		}

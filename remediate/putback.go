@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/natwarden/natwarden/internal/change"
 	"github.com/natwarden/natwarden/rollback"
@@ -112,8 +113,8 @@ func (b *back) putBack(ctx context.Context, g *backGroup) error {
 		b.leave(g.steps, err.Error())
 		return err
 	}
-	err := b.send(ctx, g)
-	for i := 1; i < tries && errors.Is(err, change.ErrStale); i++ {
+	began, err := time.Now(), b.send(ctx, g)
+	for i := 1; errors.Is(err, change.ErrStale) && worthwhile(i, began, err); i++ {
 		if err = errors.Join(g.find(ctx), g.prove(ctx)); err == nil {
 			err = b.send(ctx, g)
 		}

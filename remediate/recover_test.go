@@ -219,3 +219,24 @@ func TestARollbackThatFailsHalfwayIsFinished(t *testing.T) {
 		t.Error("its journal is still open")
 	}
 }
+
+// Others write faster than the way back can be sent: it is tried on, not left
+// halfway, and so is the rollback that a person asks for.
+func TestTheWayBackIsTriedUntilItComesThrough(t *testing.T) {
+	nft, legacy, rows := web()
+	o, editors := options(t), []change.Editor{nft, legacy}
+	legacy.onEdit = func(int, []change.Step) error { nft.staleTimes = 20; return errors.New("the kernel says no") }
+	if r, err := Run(context.Background(), rows, nil, here(), editors, o); r.ExitCode != exitRolledBack {
+		t.Fatalf("%+v %v", r, err)
+	}
+	wantPlaces(t, nft, nat, "a", "b", "c", "d")
+	legacy.onEdit = nil
+	if r, err := Run(context.Background(), rows, nil, here(), editors, o); err != nil || r.ExitCode != 0 {
+		t.Fatalf("%+v %v", r, err)
+	}
+	nft.staleTimes = 20
+	if r, err := Rollback(context.Background(), "", resolveHere, editors, o); err != nil || r.ExitCode != 0 {
+		t.Fatalf("%+v %v", r, err)
+	}
+	wantPlaces(t, nft, nat, "a", "b", "c", "d")
+}

@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/natwarden/natwarden/internal/change"
-	"github.com/natwarden/natwarden/internal/netns"
 	"github.com/natwarden/natwarden/rollback"
 )
 
@@ -94,27 +92,4 @@ func TestRecoverInTwoPasses(t *testing.T) {
 		t.Errorf("rules alone, which are all back: %+v %v", got, err)
 	}
 	wantPlaces(t, nft, nat, "a", "b", "c", "d")
-}
-
-// anywhere is an editor that needs no network namespace to put things back.
-type anywhere struct{ *kernel }
-
-func (anywhere) Anywhere() bool { return true }
-
-// A container's network namespace ends when it stops: it is started again all the same.
-func TestWhatNeedsNoNamespaceIsPutBackWithoutIt(t *testing.T) {
-	t.Parallel()
-	nft, legacy, rows := web()
-	o := options(t)
-	editors := []change.Editor{anywhere{nft}, legacy}
-	if r, err := Run(context.Background(), rows, nil, here(), editors, o); err != nil {
-		t.Fatalf("%+v %v", r, err)
-	}
-	gone := func(context.Context, string) (netns.Handle, error) { return netns.Handle{}, errTest }
-	r, err := Rollback(context.Background(), "", gone, editors, o)
-	if err != nil || r.ExitCode != exitViolations || len(r.Left) == 0 {
-		t.Errorf("%+v %v", r, err)
-	}
-	wantPlaces(t, nft, nat, "a", "b", "c", "d")
-	wantPlaces(t, legacy, legacyNat, "v")
 }

@@ -67,7 +67,7 @@ func (g *group) putBack(ctx context.Context) error {
 	before := g.world.Places
 	todo := unseen(before, g.steps)
 	var err error
-	for range tries {
+	for attempt, began := 0, time.Now(); worthwhile(attempt, began, err); attempt++ {
 		world, readErr := g.read(ctx)
 		if readErr != nil {
 			err = readErr
@@ -89,6 +89,15 @@ func (g *group) putBack(ctx context.Context) error {
 		return lost(missing(before, world.Places, g.steps))
 	}
 	return fmt.Errorf("%s: %w", g.label(), errors.Join(err, readErr))
+}
+
+// overtaken is how long the way back is tried while others go on writing. A
+// transaction that comes too late has done nothing, and half a change is worse than waiting.
+const overtaken = time.Minute
+
+// worthwhile says whether the way back is tried once more.
+func worthwhile(attempt int, began time.Time, err error) bool {
+	return attempt < tries || errors.Is(err, change.ErrStale) && time.Since(began) < overtaken
 }
 
 // lost tells of steps that are still missing: those that the user accepted to

@@ -65,9 +65,8 @@ func (o Options) due(id string) (due, ended bool, err error) {
 	return true, false, nil
 }
 
-// Watchable says why a change cannot be watched from here: it is not there, or one
-// of its network namespaces is not the one that was changed. Once it is done a namespace may have
-// ended by it, with its container.
+// Watchable says why a change cannot be watched from here: it is another
+// host's, or one of its network namespaces is not the one that was changed.
 func Watchable(ctx context.Context, id string, resolve Resolve, o Options) error {
 	c, _, err := o.withDefaults().stand(id)
 	if err != nil {
@@ -75,9 +74,6 @@ func Watchable(ctx context.Context, id string, resolve Resolve, o Options) error
 	}
 	for _, changed := range c.Plan.Origin.Netns {
 		handle, err := resolve(ctx, changed.Label)
-		if err != nil && c.Stage() == rollback.Waiting {
-			continue
-		}
 		if err != nil {
 			return fmt.Errorf("opening network namespace %s: %w", name(changed.Label), err)
 		}
