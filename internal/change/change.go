@@ -174,14 +174,6 @@ type Editor interface {
 	Edit(ctx context.Context, generation uint32, steps []Step) (Outcome, error)
 }
 
-// Anywhere is an Editor whose objects were found by a network namespace and
-// stand in none: a unit or a container is started again from anywhere, also where the namespace
-// ended with it.
-type Anywhere interface {
-	// Anywhere is true where no namespace needs to be entered to put things back.
-	Anywhere() bool
-}
-
 // Outcome is what Edit could not do exactly as asked.
 type Outcome struct {
 	Notes []string // in words: "counters not restored", "put at the end: its neighbours are gone"

@@ -138,6 +138,12 @@ func (b *bench) calm(args ...string) ran {
 // plain runs natwarden without a tracer.
 func (b *bench) plain(args ...string) ran {
 	b.Helper()
+	return b.program(append([]string{os.Getenv(envBinary)}, args...)...)
+}
+
+// program runs a program with the state directory as its last argument.
+func (b *bench) program(argv ...string) ran {
+	b.Helper()
 	out, err := os.CreateTemp(b.folder, "out")
 	if err != nil {
 		b.Fatal(err)
@@ -149,7 +155,7 @@ func (b *bench) plain(args ...string) ran {
 		b.Fatal(err)
 	}
 	defer null.Close()
-	process, err := os.StartProcess(os.Getenv(envBinary), append([]string{"natwarden"}, append(args, "--state-dir", b.state)...),
+	process, err := os.StartProcess(argv[0], append(argv, "--state-dir", b.state),
 		&os.ProcAttr{Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}, Files: []*os.File{null, out, out}})
 	if err != nil {
 		b.Fatal(err)

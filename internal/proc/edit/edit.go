@@ -50,10 +50,6 @@ func New() Editor {
 // Backend is the subsystem's name.
 func (Editor) Backend() string { return Backend }
 
-// Anywhere is true: engines and systemd are asked from anywhere, and a container's
-// network namespace ends when it stops.
-func (Editor) Anywhere() bool { return true }
-
 // World is empty: processes come and go, and are not compared.
 func (Editor) World(context.Context) (*change.World, error) {
 	return &change.World{Backend: Backend, Places: map[string][]string{}, Files: map[string][]byte{}}, nil

@@ -68,15 +68,5 @@ remedy="remediate --policy builtin --state-dir $D/state --netns current"
 	listens 8081
 	try passing $remedy --include containers --yes --no-confirm
 	listens 8081
-	if [ "$engine" = docker ]; then # in a namespace of its own, which ends when it stops
-		$engine rm -f passing >/dev/null
-		$engine rm -f web >/dev/null
-		$engine run -d --name web -p 8082:8082 "$image" TCP-LISTEN:8082,fork,reuseaddr "TCP:$backend" >/dev/null
-		listens 8082
-		try inner remediate --policy builtin --state-dir "$D/state" --netns all --include containers --yes --no-confirm
-		state innerstopped
-		try innerback rollback --yes --state-dir "$D/state"
-		state innerstarted
-	fi
 	touch "$D/done"
 }
