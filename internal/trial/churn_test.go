@@ -65,7 +65,7 @@ var victims = []struct {
 // TestChurnInside is one shard of TestChurn.
 func TestChurnInside(t *testing.T) {
 	b := &bench{T: t, folder: inside(t)}
-	rounds := 40
+	rounds := 24
 	if n, err := strconv.Atoi(os.Getenv(envChurn)); err == nil {
 		rounds = n
 	}
