@@ -40,6 +40,7 @@ func (k *walker) match(m *host.Match, s *state) (truth, string) {
 	if m.Dead != "" || m.Family != "" && m.Family != host.Both && m.Family != k.family {
 		return no, ""
 	}
+	k.tests++
 	a := asking{walker: k, s: s, m: m}
 	if !a.sets(m) || !a.ifaces(m) || !a.tests(m) || !a.waits(m) {
 		return no, ""

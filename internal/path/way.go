@@ -19,6 +19,7 @@ type walker struct {
 	known map[host.RouteQuery]host.Route
 	usual bool      // the kernel takes packets with that source on that interface
 	lists [][]int32 // room for candidates
+	tests int       // how many matches were held against packets
 	room  *room     // nil where a packet alone is followed
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/natwarden/natwarden/internal/host"
 	"github.com/natwarden/natwarden/internal/path"
@@ -147,3 +148,28 @@ func BenchmarkOneChain50000(b *testing.B) { benchmark(b, oneChain(50000)) }
 
 // The port map of 50,000 rules in more than 16,000 chains, 3,000 of them services.
 func BenchmarkManyChains50000(b *testing.B) { benchmark(b, manyChains(3000, 4)) }
+
+// Redirects and a listener behind 1,500 blocked sources: what is not told apart
+// is said to be so, and it does not take minutes.
+func TestALongBlocklistIsBounded(t *testing.T) {
+	var blocked []host.Branch
+	for i := range 1500 {
+		a := number(0x2d000000, 2*i)
+		blocked = append(blocked, host.Branch{Match: host.Match{Family: host.IP, Source: host.AddrRange(a, a)}, Verdict: host.Drop})
+	}
+	s := oneChain(200)
+	s.Tables = append(s.Tables, &host.Table{Backend: "nf_tables", Family: host.IP, Name: "block", Chains: []*host.Chain{
+		{Name: "block", Handle: 2, Base: &host.Base{Hook: "prerouting", Priority: -300, Type: "filter", Policy: "accept"}, Rules: rules(blocked...)}}})
+	s.Listeners = []host.Listener{{Proto: "tcp", Address: "0.0.0.0", Port: 22}}
+	began := time.Now()
+	states, lines := say(s)
+	t.Logf("%d rows, %d lines in %s", len(states), len(lines), time.Since(began))
+	for _, state := range states {
+		if state != host.Active {
+			t.Fatalf("a row is %s", state)
+		}
+	}
+	if len(lines) < 201 {
+		t.Errorf("%d lines for 200 redirects and a listener", len(lines))
+	}
+}

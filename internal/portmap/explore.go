@@ -17,16 +17,36 @@ const (
 	mostCells  = 256
 )
 
+// mostTests bounds the matches that one of the workers holds against packets:
+// beyond it only the first cell of a row is looked at, and beyond four times of it none.
+// Long lists of sources that are blocked would else cost minutes.
+const (
+	mostTests = 2_000_000
+	firstFew  = 1
+)
+
+// budget is how many cells of the next class are looked at.
+func (x *explorer) budget() int {
+	switch {
+	case x.Tests > 4*mostTests:
+		return 0
+	case x.Tests > mostTests:
+		return firstFew
+	}
+	return x.Map.cells
+}
+
 // Map is what was found out about one namespace.
 type Map struct {
-	engine *path.Engine
-	world  path.World
-	rows   []host.Redirect
-	found  []found // of each row
-	by     map[*host.Effect][]int
-	acted  map[*host.Effect]bool
-	cells  int  // to look at of one row
-	loose  bool // rules rewrite packets: what a row sees is not what came
+	engine  *path.Engine
+	world   path.World
+	rows    []host.Redirect
+	found   []found // of each row
+	by      map[*host.Effect][]int
+	acted   map[*host.Effect]bool
+	cells   int       // to look at of one row
+	sockets *explorer // of listeners
+	loose   bool      // rules rewrite packets: what a row sees is not what came
 }
 
 // found is what became of the packets of one row.
@@ -133,7 +153,7 @@ func (x *explorer) box(c path.Class) *box {
 		return known
 	}
 	b := &box{}
-	b.rest = x.Explore(c, path.Asked{Brief: true}, x.Map.cells, func(cell *path.Cell) bool {
+	b.rest = x.Explore(c, path.Asked{Brief: true}, x.budget(), func(cell *path.Cell) bool {
 		b.add(x, cell)
 		return true
 	})

@@ -61,12 +61,21 @@ func (m *Map) line(r *host.Redirect, p *part) Line {
 	case p.nobody:
 		l.AnsweredBy = []string{Nobody}
 	case len(p.taken) > 0:
-		l.AnsweredBy = m.targets(p.taken[len(p.taken)-1])
+		l.AnsweredBy = m.targets(p.last())
 		l.relay(m, p.listener)
 	default:
 		l.AnsweredBy = []string{socketAddress(p.listener)}
 	}
 	return l
+}
+
+// last is the redirect that says who answers: the last one, but for packets
+// that were handed to a socket, which gets them whatever is translated later.
+func (a *answer) last() *host.Effect {
+	if i := slices.IndexFunc(a.taken, func(e *host.Effect) bool { return e.Kind == "tproxy" }); i >= 0 && a.listener != nil {
+		return a.taken[i]
+	}
+	return a.taken[len(a.taken)-1]
 }
 
 // ids are the rows of an effect that are about packets of the class.

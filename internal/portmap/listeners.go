@@ -16,9 +16,12 @@ func (m *Map) Listener(l *host.Listener, f host.Family) ([]Line, bool) {
 	if !ok {
 		return nil, false
 	}
-	x := explorer{Explorer: m.engine.Explorer(), Map: m}
+	if m.sockets == nil {
+		m.sockets = &explorer{Explorer: m.engine.Explorer(), Map: m}
+	}
+	x := m.sockets
 	var parts []part
-	rest := x.Explore(c, path.Asked{}, m.cells, func(cell *path.Cell) bool {
+	rest := x.Explore(c, path.Asked{}, x.budget(), func(cell *path.Cell) bool {
 		parts = append(parts, x.socketParts(l, cell)...)
 		return true
 	})

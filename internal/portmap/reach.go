@@ -92,7 +92,7 @@ func (x *explorer) look(r *host.Redirect, in path.Arrivals) proof {
 		if !p.whole {
 			return p
 		}
-		rest := x.Explore(c, path.Asked{Brief: true, Loose: true}, x.Map.cells, func(cell *path.Cell) bool {
+		rest := x.Explore(c, path.Asked{Brief: true, Loose: true}, x.budget(), func(cell *path.Cell) bool {
 			p.add(x, r, cell)
 			return !p.reached && p.whole
 		})
