@@ -55,7 +55,7 @@ func guest() {
 	for _, binary := range binaries {
 		suite(path.Base(path.Dir(binary)), binary, "-test.v", "-test.timeout", "200s")
 	}
-	suite("guest", "/init", "-test.v", "-test.run", only, "-test.timeout", "200s")
+	suite("guest", "/init", "-test.v", "-test.run", only, "-test.timeout", "400s")
 	fmt.Println(guestEnds)
 	unix.Sync()
 	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART) // qemu ends: -no-reboot
