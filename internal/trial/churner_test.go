@@ -166,9 +166,8 @@ func shrink(rng *rand.Rand, own []rule) ([]rule, error) {
 type churner struct {
 	*testing.T
 	backend
-	to    io.Writer
-	from  *bufio.Reader
-	moved bool // it is running
+	to   io.Writer
+	from *bufio.Reader
 }
 
 func startChurner(t *testing.T, name string) *churner {

@@ -56,7 +56,7 @@ func phases() []phase {
 	undone := map[int][]string{0: nil, 4: before} // sooner or later
 	back := map[int][]string{0: before, 6: before}
 	return []phase{
-		{name: "remediate", stride: 2, role: fault.Main, args: keep, part: true, may: nothingChanged(before, done)},
+		{name: "remediate", stride: 3, role: fault.Main, args: keep, part: true, may: nothingChanged(before, done)},
 		{name: "remediate with a watchdog", stride: 12, role: fault.Main, args: wait, part: true, may: nothingChanged(before, done)},
 		{name: "confirm", stride: 1, role: fault.Main, args: []string{"confirm"}, may: nothingChanged(after, map[int][]string{0: after}),
 			before: func(b *bench) { b.want(0, b.plain(wait...)) }},
