@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -188,10 +190,10 @@ func (x *trial) ready(p phase) {
 func (x *trial) record(p phase) []fault.Call {
 	x.Helper()
 	x.ready(p)
-	var points []fault.Call
+	var found pointList
 	decide := func(c fault.Call) fault.Action {
 		if c.Role == p.role && !strings.Contains(c.Object, "[eventfd]") { // the Go runtime's own
-			points = append(points, c)
+			found.add(c)
 		}
 		return fault.Action{}
 	}
@@ -201,30 +203,49 @@ func (x *trial) record(p phase) []fault.Call {
 	}
 	x.want(p.usual, r)
 	x.next(p, fault.Call{}, "nothing", false)
+	points := found.all()
 	if len(points) < 5 {
 		x.Fatalf("%s: only %d points: %v", p.name, len(points), points)
 	}
 	return points
 }
 
+// pointList is what a tracer has seen so far: descendants are traced, and add
+// to it, after the run itself has ended.
+type pointList struct {
+	mu   sync.Mutex
+	list []fault.Call
+}
+
+func (p *pointList) add(c fault.Call) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.list = append(p.list, c)
+}
+
+func (p *pointList) all() []fault.Call {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.list)
+}
+
 // try runs a phase with one fault, and judges.
 func (x *trial) try(p phase, at fault.Call, name string, act fault.Action) {
 	x.Helper()
 	x.ready(p)
-	reached := false
+	var reached atomic.Bool // the tracer's, which goes on after the run
 	x.doing = fmt.Sprintf("%s, %s at %s", p.name, name, at)
 	decide := func(c fault.Call) fault.Action {
-		if c != at || reached {
+		if c != at || !reached.CompareAndSwap(false, true) {
 			return fault.Action{}
 		}
-		reached = true
 		return act
 	}
 	r := x.traced(decide, p.args...)
 	if p.settle != nil {
 		p.settle(x.bench)
 	}
-	if !reached {
+	if !reached.Load() {
 		x.figures["not-reached"]++
 		x.Logf("not reached: %s: %s", p.name, at)
 		return

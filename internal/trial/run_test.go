@@ -46,9 +46,10 @@ var (
 	procNo    = regexp.MustCompile(`/proc/\d+/`)
 )
 
-// normal gives an object the same name in every run.
-func (b *bench) normal(object string) string {
-	object = strings.ReplaceAll(object, b.state, "STATE")
+// normal gives an object the same name in every run, whatever its state
+// directory is called. Tracers of earlier runs may still ask.
+func normal(state, object string) string {
+	object = strings.ReplaceAll(object, state, "STATE")
 	object = temporary.ReplaceAllString(object, ".tmp")
 	object = changeID.ReplaceAllString(object, "CHANGE")
 	object = snapshot.ReplaceAllString(object, "/snapshots/ID")
@@ -103,12 +104,13 @@ func (b *bench) traced(decide func(fault.Call) fault.Action, args ...string) ran
 		b.Fatal(err)
 	}
 	defer null.Close()
+	state := b.state
 	run, err := fault.Start(fault.Program{
 		Helper: []string{os.Args[0], filterArgument},
-		Argv:   append([]string{os.Getenv(envBinary)}, append(args, "--state-dir", b.state)...),
+		Argv:   append([]string{os.Getenv(envBinary)}, append(args, "--state-dir", state)...),
 		Env:    []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"},
 		Files:  []uintptr{null.Fd(), out.Fd(), out.Fd()},
-		Decide: decide, Normal: b.normal,
+		Decide: decide, Normal: func(object string) string { return normal(state, object) },
 	})
 	if err != nil {
 		b.Fatal(err)
