@@ -38,7 +38,7 @@ func newSnapshotPrune(a *app) *cobra.Command {
 			"than %.0f days. --keep N alone keeps the newest N whatever their age, --older-than\n"+
 			"TIME alone keeps what is younger; with both, either keeps. What a change may still\n"+
 			"need stays: one that is not finished or waits, and the newest unless it is rolled\n"+
-			"back. A rollback does not need its snapshot; rollback --full does.", keep.Newest, keep.Younger.Hours()/24) +
+			"back. A rollback needs its journal, not its snapshot.", keep.Newest, keep.Younger.Hours()/24) +
 			exitStatus(map[int]string{exitOK: "removed, or nothing to remove"}, exitOK, exitError, exitUsage, exitBusy),
 		Example: "  natwarden snapshot prune --dry-run\n  natwarden snapshot prune --keep 10\n  natwarden snapshot prune --older-than 2160h",
 		Args:    noArgs,
