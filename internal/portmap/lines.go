@@ -61,7 +61,7 @@ func (m *Map) line(r *host.Redirect, p *part) Line {
 	case p.nobody:
 		l.AnsweredBy = []string{Nobody}
 	case len(p.taken) > 0:
-		l.AnsweredBy = m.targets(p.last())
+		l.AnsweredBy = m.destinations(&p.answer)
 		l.relay(m, p.listener)
 	default:
 		l.AnsweredBy = []string{socketAddress(p.listener)}
