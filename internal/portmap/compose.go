@@ -6,11 +6,16 @@ import (
 	"github.com/natwarden/natwarden/internal/host"
 )
 
-// destinations are where the last redirect sends packets. What it keeps of them,
-// the address or the port, is what the redirects before it made of them.
+// destinations are where the last redirect sends packets. What a rewrite keeps of
+// them, the address or the port, is what the redirects before it made of them. A
+// translation begins at the connection's tuple instead (nf_nat_manip_pkt), which
+// only rewrites before the tracking have changed.
 func (m *Map) destinations(a *answer) []string {
 	last := a.last()
 	before := a.taken[:slices.Index(a.taken, last)]
+	if last.Kind != "rewrite" {
+		before = m.untracked(before)
+	}
 	if last.Kind == "tproxy" || len(before) == 0 {
 		return m.targets(last)
 	}
@@ -25,6 +30,18 @@ func (m *Map) destinations(a *answer) []string {
 		return m.targets(last)
 	}
 	return out
+}
+
+// conntrack is the priority of the connection tracking in prerouting and output
+// (NF_IP_PRI_CONNTRACK, linux/netfilter_ipv4.h).
+const conntrack = -200
+
+// untracked are the rewrites before the connection tracking.
+func (m *Map) untracked(list []*host.Effect) []*host.Effect {
+	return slices.DeleteFunc(slices.Clone(list), func(e *host.Effect) bool {
+		rows := m.by[e]
+		return e.Kind != "rewrite" || len(rows) == 0 || m.rows[rows[0]].Rule == nil || m.rows[rows[0]].Rule.Priority >= conntrack
+	})
 }
 
 // completed fills in what a target keeps, from the nearest redirect before that
