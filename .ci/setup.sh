@@ -48,7 +48,7 @@ install_missing() {
 fetch_kernels() {
 	[ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || { echo "this is no Debian on amd64" >&2; return 0; }
 	mkdir -p "$1"
-	local own=() backports=() uri name out=""
+	local backports=() uri name out=""
 	[ -n "$(apt-cache show linux-image-cloud-amd64 2>/dev/null)" ] || apt-get -q update >&2 || true
 	name=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 	uri=$(apt-get indextargets --format '$(REPO_URI)' "Codename: $name" "Created-By: Packages" 2>/dev/null | head -n 1)

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/natwarden/natwarden/internal/change"
+	"github.com/natwarden/natwarden/internal/lab/labtest"
 )
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -94,10 +95,7 @@ func unlock(t *testing.T, folder string) {
 func onTmpfs(t *testing.T, size string, work func(path string)) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		if os.Getenv("NATWARDEN_REQUIRE_LAB") == "1" {
-			t.Fatal("needs root to mount a small disk")
-		}
-		t.Skip("needs root to mount a small disk")
+		labtest.Unmet(t, "needs root to mount a small disk")
 	}
 	path := t.TempDir()
 	done := make(chan error, 1)

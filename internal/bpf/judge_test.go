@@ -8,13 +8,15 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+
+	"github.com/natwarden/natwarden/internal/lab/labtest"
 )
 
 // loaded loads a program that ends with the test. Nothing is attached.
 func loaded(t testing.TB, kind ebpf.ProgramType, attach ebpf.AttachType, code asm.Instructions) *ebpf.Program {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		unmet(t, "needs root to load eBPF programs")
+		labtest.Unmet(t, "needs root to load eBPF programs")
 	}
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "nwtest", Type: kind, AttachType: attach, Instructions: code, License: "GPL"})
 	if err != nil {
@@ -22,14 +24,6 @@ func loaded(t testing.TB, kind ebpf.ProgramType, attach ebpf.AttachType, code as
 	}
 	t.Cleanup(func() { p.Close() })
 	return p
-}
-
-func unmet(t testing.TB, why string) {
-	t.Helper()
-	if os.Getenv("NATWARDEN_REQUIRE_LAB") == "1" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
 }
 
 func judged(t *testing.T, p *ebpf.Program) Judgement {
@@ -53,7 +47,7 @@ func returning(n int32) asm.Instructions {
 func newMap(t testing.TB, kind ebpf.MapType) *ebpf.Map {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		unmet(t, "needs root to make eBPF maps")
+		labtest.Unmet(t, "needs root to make eBPF maps")
 	}
 	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: kind, KeySize: 4, ValueSize: 8, MaxEntries: 4})
 	if err != nil {
@@ -166,7 +160,7 @@ func TestWhatTheKernelTranslatedIsJudged(t *testing.T) {
 func newProgArray(t testing.TB) *ebpf.Map {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		unmet(t, "needs root to make eBPF maps")
+		labtest.Unmet(t, "needs root to make eBPF maps")
 	}
 	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.ProgramArray, KeySize: 4, ValueSize: 4, MaxEntries: 1})
 	if err != nil {

@@ -158,11 +158,11 @@ func newCgroup(t *testing.T) string {
 	t.Helper()
 	mounts, err := mountsOf("cgroup2")
 	if err != nil || len(mounts) == 0 {
-		unmet(t, "needs a cgroup2 tree")
+		labtest.Unmet(t, "needs a cgroup2 tree")
 	}
 	dir, err := os.MkdirTemp(mounts[0], "natwarden-test-")
 	if err != nil {
-		unmet(t, "cannot make a cgroup: "+err.Error())
+		labtest.Unmet(t, "cannot make a cgroup: "+err.Error())
 	}
 	t.Cleanup(func() { os.Remove(dir) })
 	return dir

@@ -29,18 +29,10 @@ func testEditor(t *testing.T) Editor {
 	t.Helper()
 	k := Keep{dir: filepath.Join(t.TempDir(), "bpf"), mount: true}
 	if err := k.possible(); err != nil {
-		unmet(t, err.Error())
+		labtest.Unmet(t, err.Error())
 	}
 	t.Cleanup(func() { _ = unix.Unmount(k.dir, unix.MNT_DETACH) })
 	return Editor{keep: k}
-}
-
-func unmet(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("NATWARDEN_REQUIRE_LAB") == "1" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
 }
 
 func pair(t *testing.T) labtest.Space {
@@ -446,7 +438,7 @@ func newCgroup(t *testing.T) *os.File {
 		}
 	}
 	if err != nil {
-		unmet(t, "cannot make a cgroup: "+err.Error())
+		labtest.Unmet(t, "cannot make a cgroup: "+err.Error())
 	}
 	t.Cleanup(func() { os.Remove(dir) })
 	f, err := os.Open(dir)
