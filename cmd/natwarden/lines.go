@@ -123,7 +123,11 @@ func (l *looked) twice(ctx context.Context, way host.Way, p path.Packet, real fu
 		return way
 	}
 	way.Unmarked = !slices.ContainsFunc(before.answer.Steps, func(s path.Step) bool { return strings.Contains(s.Effect, "mark") })
-	l.space = without(l.space, gone)
+	less, all := without(l.space, gone)
+	if !all {
+		return way // others changed the rules since the audit: then the extent of what goes decides
+	}
+	l.space = less
 	l.spaces[l.entry] = l.space
 	after, err := l.explain(ctx, p)
 	if err != nil || !sure(before.answer) || !sure(after.answer) || !real(before.answer.Outcomes[0]) {
