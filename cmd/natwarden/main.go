@@ -15,9 +15,21 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+
+	"github.com/natwarden/natwarden/internal/proc"
+	"github.com/natwarden/natwarden/internal/smoke"
 )
 
-func main() { os.Exit(natwarden()) }
+// firstInherited is the first descriptor that natwarden passes on to nobody: a lock
+// that its caller holds open would be the watchdog's for as long as that watches.
+const firstInherited = 3
+
+func main() {
+	if code, mine := smoke.Keeper(os.Args); mine {
+		os.Exit(code)
+	}
+	os.Exit(natwarden())
+}
 
 // natwarden runs the program and gives its exit code. Go ends with 2 where a
 // program panics, which would tell a script of violations, or that a change is done.
@@ -40,6 +52,7 @@ func natwarden() (code int) {
 			return exitError
 		}
 	}
+	proc.KeepFromChildren(firstInherited)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	// A closed pipe is an error of the write, not a silent end: the default of

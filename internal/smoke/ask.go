@@ -76,6 +76,8 @@ func (f Files) ask(ctx context.Context, p *host.Probe) string {
 	switch {
 	case err == nil:
 		return ""
+	case own.Err() != nil && errors.As(err, new(leftError)):
+		return fmt.Sprintf("%s; %s", context.Cause(own), err)
 	case own.Err() != nil: // whatever it says then, that is why
 		return context.Cause(own).Error()
 	case errors.Is(err, os.ErrDeadlineExceeded): // a socket's deadline, a moment before
