@@ -90,6 +90,11 @@ func (r *Result) warned(guards []Guarded, rehearsal error) *Result {
 	return r
 }
 
+// Refuse makes the result of a dry run that guards refuse the refusal itself.
+func (r *Result) Refuse() (*Result, error) {
+	return r.planned(r.plan).failPlan(exitRefused, guardedError(r.Guards))
+}
+
 // carriedOut is the result of a plan that is done and verified.
 func (r *Result) carriedOut(p *plan) *Result {
 	r.show(p, true)

@@ -174,6 +174,9 @@ func (o *RemediateOptions) carryOut(ctx context.Context, a *app, s *spaces, repo
 	}
 	if !o.DryRun && !o.Yes {
 		plan, err := run(true)
+		if err == nil && len(plan.Guards) > 0 {
+			plan, err = plan.Refuse() // nobody is asked, so nothing is done, though a window may open any moment
+		}
 		if err != nil || len(plan.Steps) == 0 {
 			return a.finish(plan, err, remediated)
 		}
@@ -206,11 +209,7 @@ func (o *RemediateOptions) carryOut(ctx context.Context, a *app, s *spaces, repo
 }
 
 // askToCarryOut shows a plan and asks; whoever does not want it ends the verb.
-// A plan that a guard refuses is not asked about.
 func (a *app) askToCarryOut(plan *remediate.Result) error {
-	if len(plan.Guards) > 0 {
-		return nil
-	}
 	a.showPlan(plan, planned)
 	yes, err := a.confirmed(fmt.Sprintf("Carry out %s?", count(len(plan.Steps), "step")))
 	if err != nil || yes {
