@@ -197,7 +197,7 @@ func (o *RemediateOptions) carryOut(ctx context.Context, a *app, s *spaces, repo
 		}
 	}
 	if err == nil && result.Change != "" && len(result.Blind) > 0 {
-		err = lookAgain(ctx, s, pol, result)
+		lookAgain(ctx, s, pol, result)
 	}
 	if err == nil && result.Change != "" {
 		a.pruneAfter()
@@ -221,14 +221,15 @@ func (a *app) askToCarryOut(plan *remediate.Result) error {
 
 // lookAgain says what cannot be read or understood after the change: a rule
 // that nobody understood and that is gone is no blind spot any more, and what
-// could not be read before may hold violations that nobody ended.
-func lookAgain(ctx context.Context, s *spaces, pol *policy.Policy, r *remediate.Result) error {
+// could not be read before may hold violations that nobody ended. Where nothing can be read now
+// the blind spots of before stay, and the change stands and waits for its confirmation all the same.
+func lookAgain(ctx context.Context, s *spaces, pol *policy.Policy, r *remediate.Result) {
 	report, err := look(ctx, s, nil, pol)
 	if err != nil {
-		return fmt.Errorf("reading the host after the change, which is done and verified: %w", err)
+		r.Notes = append(r.Notes, "the host could not be read again after the change, which is done and verified: "+err.Error())
+		return
 	}
 	r.SeenAgain(report.Redirects, report.Blind)
-	return nil
 }
 
 // settleTime is how long a change is watched for somebody who puts it back:

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/natwarden/natwarden/internal/host"
 	"github.com/natwarden/natwarden/internal/lab/labtest"
 	"github.com/natwarden/natwarden/internal/netns"
 	"github.com/natwarden/natwarden/policy"
@@ -55,5 +56,17 @@ func TestNothingIsDoneUnasked(t *testing.T) {
 	}
 	if asked != 1 {
 		t.Errorf("the guard was asked %d times", asked)
+	}
+}
+
+// A host that cannot be read again after a change is no reason to end with 0
+// and not to wait: what was not seen stays not seen, and the change is to be confirmed.
+func TestUnreadAfterTheChange(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	r := &remediate.Result{Status: remediate.Done, ExitCode: exitBlind, Blind: []host.Blind{{Source: "sockets"}}}
+	lookAgain(ctx, &spaces{}, policy.Builtin(), r)
+	if len(r.Blind) != 1 || r.ExitCode != exitBlind || len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "could not be read again") {
+		t.Errorf("%+v", r)
 	}
 }
