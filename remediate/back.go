@@ -130,9 +130,9 @@ func (b *back) others(ctx context.Context) error {
 	if b.o.DryRun {
 		return nil
 	}
-	open, err := b.store.Unfinished()
-	if err != nil {
-		return err
+	open, damaged := b.store.Unfinished()
+	if damaged != nil { // no reason to keep back what can be put back
+		b.say(damaged.Error())
 	}
 	for _, c := range open {
 		if c.ID == b.change.ID {

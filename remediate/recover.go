@@ -25,10 +25,7 @@ func Recover(ctx context.Context, resolve Resolve, editors []change.Editor, o Op
 	if !there {
 		return b.result, nil
 	}
-	open, err := b.store.Unfinished()
-	if err != nil {
-		return b.result.fail(exitError, err)
-	}
+	open, damaged := b.store.Unfinished() // a journal that cannot be read keeps none that can from being ended
 	expired := false
 	for _, c := range open {
 		err := b.recover(ctx, c)
@@ -41,6 +38,9 @@ func Recover(ctx context.Context, resolve Resolve, editors []change.Editor, o Op
 			return b.result.fail(recoveryCode(err), err)
 		}
 		expired = expired || c.Stage() == rollback.Waiting
+	}
+	if damaged != nil {
+		return b.result.fail(damagedCode(b.result), damaged)
 	}
 	if expired && len(b.result.Left) == 0 && !b.waits {
 		b.result.Status, b.result.ExitCode = RolledBack, exitExpired
@@ -83,6 +83,15 @@ func recoveryCode(err error) int {
 		return code
 	}
 	return exitHalf
+}
+
+// damagedCode is the exit code beside a journal that cannot be read: what it did
+// to the host is not known, and 1 would say that nothing was changed.
+func damagedCode(r *Result) int {
+	if len(r.Steps) > 0 {
+		return exitHalf
+	}
+	return exitError
 }
 
 // progress says how the host stands with an unfinished change, by what was

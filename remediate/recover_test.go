@@ -3,6 +3,7 @@ package remediate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -152,6 +153,45 @@ func TestADamagedJournalStopsEveryChange(t *testing.T) {
 		t.Errorf("%+v %v", r, err)
 	}
 	wantPlaces(t, nft, nat, was...)
+}
+
+// A journal that cannot be read any more, of last year perhaps, must not keep the
+// watchdog, a recovery or a rollback from what a later change needs.
+func TestADamagedJournalKeepsNoOtherFromBeingUndone(t *testing.T) {
+	for name, undo := range map[string]func(string, []change.Editor, Options) (*Result, error){
+		"recover": func(_ string, e []change.Editor, o Options) (*Result, error) {
+			return Recover(context.Background(), resolveHere, e, o)
+		},
+		"rollback": func(id string, e []change.Editor, o Options) (*Result, error) {
+			return Rollback(context.Background(), id, resolveHere, e, o)
+		},
+	} {
+		nft, legacy, rows := web()
+		o, editors := options(t), []change.Editor{nft, legacy}
+		old, err := Run(context.Background(), rows[:1], nil, here(), editors, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		legacy.onEdit = func(int, []change.Step) error { panic(crash{}) }
+		if !until(func() { _, _ = Run(context.Background(), rows[1:], nil, here(), editors, o) }) {
+			t.Fatal("it did not crash")
+		}
+		legacy.onEdit = nil
+		left := slices.Clone(nft.places[nat])
+		if err := os.WriteFile(filepath.Join(o.StateDir, "changes", old.Change, "journal"), []byte("rubbish\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, err := undo(newest(t, o).ID, editors, o)
+		if said := fmt.Sprint(err, r.Notes); !strings.Contains(said, old.Change) {
+			t.Errorf("%s: nothing says that the journal of %s is damaged: %s", name, old.Change, said)
+		}
+		if len(r.Steps) == 0 || slices.Equal(nft.places[nat], left) {
+			t.Errorf("%s: what can be put back is not: %+v %v; %v", name, r, err, nft.places[nat])
+		}
+		if name == "recover" && r.ExitCode != exitHalf {
+			t.Errorf("%s: exit code %d", name, r.ExitCode)
+		}
+	}
 }
 
 func TestAnUnfinishedChangeIsNotUndoneElsewhere(t *testing.T) {
