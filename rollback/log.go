@@ -23,6 +23,7 @@ const (
 	LogEnd     = "end"     // the action came to an end; Of is the line of its begin
 	LogTorn    = "torn"    // the line before was not written whole, and was cut off; Why holds it
 	LogDamaged = "damaged" // the line before cannot be read; the log goes on behind it
+	LogLost    = "lost"    // lines before it are gone that had been written; Why names the last of them
 )
 
 // Action is what a line of the action log says: who did what to this host.

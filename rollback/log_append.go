@@ -40,10 +40,12 @@ func (s *Store) appendLog(here Origin, a Action) (Head, error) {
 	if err != nil {
 		return Head{}, err
 	}
+	known, _ := s.readAnchor() // one that cannot be read proves nothing, and is written anew
+	ended := lost(known, t.head)
 	if err := s.openLog(t, here, a.Time); err != nil {
 		return Head{}, err
 	}
-	if err := t.mend(a.Time); err != nil {
+	if err := t.mend(a.Time, ended); err != nil {
 		return Head{}, err
 	}
 	if err := t.put(a); err != nil {
@@ -55,6 +57,7 @@ func (s *Store) appendLog(here Origin, a Action) (Head, error) {
 	if err := t.write(f, a.Event == LogBegin); err != nil {
 		return Head{}, err
 	}
+	s.anchor(t.head)
 	if t.size == 0 {
 		err = s.root.sync()
 	}
@@ -142,8 +145,13 @@ func (s *Store) openLog(t *tail, here Origin, now time.Time) error {
 	return t.put(first)
 }
 
-// mend says what is wrong with the end of the log.
-func (t *tail) mend(now time.Time) error {
+// mend says what is wrong with the end of the log; gone is what is missing there.
+func (t *tail) mend(now time.Time, gone string) error {
+	if gone != "" {
+		if err := t.put(Action{Time: now, Event: LogLost, Why: gone}); err != nil {
+			return err
+		}
+	}
 	if t.bad != "" {
 		if err := t.put(Action{Time: now, Event: LogDamaged, Why: "the line before " + t.bad}); err != nil {
 			return err

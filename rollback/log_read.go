@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
+	"time"
 )
 
 // LogLine is a line of the action log that was read.
@@ -22,19 +25,37 @@ type LogFault struct {
 }
 
 // Log is the action log as it was read. Without Faults every line follows the
-// one before it. That does not prove that the last lines are there, nor that
-// nobody wrote all of it anew: who can write the file can. Head is what to compare with another copy.
+// one before it, and none is missing up to Anchor. That does not prove that nobody wrote
+// both anew: who can write the one can write the other. Head is what to compare with another copy.
 type Log struct {
 	Lines  []LogLine
 	Faults []LogFault
 	Head   Head
+	// Anchor is the last line of which the file beside the log knows; zero where there
+	// is no such file, as with logs of an older natwarden.
+	Anchor Head
 	// Torn are the bytes behind the last line: natwarden or the host stopped while
 	// they were written. The next action cuts them off, and says so in the log.
 	Torn int
 }
 
-// ReadLog reads the action log and proves its chain. None is an empty Log.
+// ReadLog reads the action log and proves its chain. None is an empty Log. It takes
+// no lock, so that it holds nobody up: where something is wrong it looks again, for
+// somebody may just have been writing.
 func (s *Store) ReadLog() (*Log, error) {
+	l, err := s.readLog()
+	if err == nil && len(l.Faults) > 0 {
+		time.Sleep(betweenReads)
+		return s.readLog()
+	}
+	return l, err
+}
+
+// betweenReads is longer than it takes to overwrite the anchor.
+const betweenReads = 20 * time.Millisecond
+
+func (s *Store) readLog() (*Log, error) {
+	anchor, anchorErr := s.readAnchor()
 	data, err := s.root.read(logName, logLimit)
 	if errors.Is(err, fs.ErrNotExist) {
 		data, err = nil, nil
@@ -43,6 +64,7 @@ func (s *Store) ReadLog() (*Log, error) {
 		return nil, fmt.Errorf("reading the action log: %w", err)
 	}
 	l := ParseLog(data)
+	l.compareAnchor(anchor, anchorErr)
 	return l, s.compareChanges(l)
 }
 
@@ -62,6 +84,11 @@ func ParseLog(data []byte) *Log {
 	return l
 }
 
+// Holds says whether one of its lines has a hash, as a copy elsewhere names it.
+func (l *Log) Holds(hash string) bool {
+	return slices.ContainsFunc(l.Lines, func(line LogLine) bool { return strings.EqualFold(line.Hash, hash) })
+}
+
 func (l *Log) take(text []byte, number int, seen map[string]int) {
 	line, action, err := parseLogged(text)
 	if err != nil {
@@ -71,6 +98,9 @@ func (l *Log) take(text []byte, number int, seen map[string]int) {
 	}
 	if why := l.breaks(line, action, number, seen); why != "" {
 		l.Faults = append(l.Faults, LogFault{number, why})
+	}
+	if action.Event == LogLost {
+		l.Faults = append(l.Faults, LogFault{number, "it says that lines before it were cut off or exchanged: " + action.Why})
 	}
 	seen[line.Hash] = number
 	l.Head = Head{line.Seq, line.Hash}

@@ -33,6 +33,7 @@ const (
 //	changes/CHANGE/          plan.json and journal: all that a rollback needs
 //	last-plan.json           what the last change took away, in words
 //	actions.log              who did what
+//	actions.head             the last line of that
 //
 // Whoever can write it can decide what a rollback puts into the kernel. So it
 // is refused when others than root and the caller can write it or a folder

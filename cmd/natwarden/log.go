@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -14,26 +15,35 @@ import (
 
 func newLog(a *app) *cobra.Command {
 	var verify bool
+	var holds string
 	cmd := &cobra.Command{
 		Use:   "log",
 		Short: "show who changed what with natwarden, and whether that list is whole",
 		Long: "Shows the actions that changed this host or the state directory, the newest last:\n" +
 			"who, with which command, which change, and how it ended. Every line carries the\n" +
 			"hash of the one before it; a line that was changed, lost or moved is named.\n\n" +
-			"--verify shows only that, and the hash of the last line. What a chain cannot show\n" +
-			"is a log whose last lines are gone, or that root wrote anew from the beginning:\n" +
-			"compare the hash with the one in journald or syslog (NATWARDEN_HASH)." +
+			"--verify shows only that, and the hash of the last line. That no last lines are gone\n" +
+			"is proven by actions.head beside the log; what neither can show is that root wrote\n" +
+			"both anew. So keep the hash elsewhere, and ask with --holds HASH whether it is still\n" +
+			"that log. journald and syslog have every hash, too (NATWARDEN_HASH)." +
 			exitStatus(map[int]string{exitOK: "every line follows the one before it", exitViolations: "lines were changed, lost or moved", exitError: "an error"},
 				exitOK, exitError, exitViolations, exitUsage),
-		Example: "  natwarden log\n  natwarden log --verify\n  journalctl -t natwarden -o json-pretty",
+		Example: "  natwarden log\n  natwarden log --verify\n  natwarden log --verify --holds 4fd1…\n  journalctl -t natwarden -o json-pretty",
 		Args:    noArgs,
-		RunE:    func(*cobra.Command, []string) error { return runLog(a, verify) },
+		RunE:    func(*cobra.Command, []string) error { return runLog(a, verify, strings.TrimSpace(holds)) },
 	}
 	cmd.Flags().BoolVar(&verify, "verify", false, "only prove that the list is whole")
+	cmd.Flags().StringVar(&holds, "holds", "", "the hash of a line, from a copy elsewhere, that must be in the list")
 	return cmd
 }
 
-func runLog(a *app, verify bool) error {
+// hashPattern is a SHA-256 as a line of the log and the journal have it.
+var hashPattern = regexp.MustCompile(`^[0-9A-Fa-f]{64}$`)
+
+func runLog(a *app, verify bool, holds string) error {
+	if holds != "" && !hashPattern.MatchString(holds) {
+		return usage("it is the 64 digits that natwarden log --verify prints, and journald has as NATWARDEN_HASH", "--holds %q is no hash of a line", holds)
+	}
 	log := rollback.ParseLog(nil)
 	store, err := rollback.Open(a.StateDir)
 	switch {
@@ -45,6 +55,9 @@ func runLog(a *app, verify bool) error {
 	}
 	if err != nil {
 		return err
+	}
+	if holds != "" && !log.Holds(holds) {
+		log.Faults = append(log.Faults, rollback.LogFault{Why: "no line has the hash " + holds + ": the log was cut off or written anew since, or is another one"})
 	}
 	code := exitOK
 	if len(log.Faults) > 0 {
@@ -58,6 +71,9 @@ func runLog(a *app, verify bool) error {
 			p.actions(log)
 		}
 		p.logVerdict(log, verify)
+		if holds != "" && log.Holds(holds) {
+			p.field("holds", holds)
+		}
 	}
 	return errors.Join(err, conclude(code))
 }
@@ -80,10 +96,11 @@ func (a *app) writeLogJSON(log *rollback.Log, code int, verify bool) error {
 		SchemaVersion int                 `json:"schema_version"`
 		ExitCode      int                 `json:"exit_code"`
 		Head          rollback.Head       `json:"head"`
+		Anchor        rollback.Head       `json:"anchor"`
 		TornBytes     int                 `json:"torn_bytes"`
 		Faults        []rollback.LogFault `json:"faults"`
 		Lines         []loggedLine        `json:"lines"`
-	}{audit.SchemaVersion, code, log.Head, log.Torn, log.Faults, lines})
+	}{audit.SchemaVersion, code, log.Head, log.Anchor, log.Torn, log.Faults, lines})
 }
 
 // logVerdict says whether the log is whole, and what that proves.
@@ -110,8 +127,17 @@ func (p *page) logVerdict(log *rollback.Log, verify bool) {
 	if verify && log.Head.Seq > 0 {
 		p.field("head", fmt.Sprintf("line %d", log.Head.Seq))
 		p.field("hash", log.Head.Hash)
-		p.field("unproven", "that no last lines are gone, and that nobody with root's rights wrote it all anew: compare the head with another copy (journalctl -t natwarden)")
+		p.field("unproven", unprovenWords(log))
 	}
+}
+
+// unprovenWords says what a whole chain does not show.
+func unprovenWords(log *rollback.Log) string {
+	anew := "that nobody with root's rights wrote it all anew: compare the head with another copy (journalctl -t natwarden, log --holds HASH)"
+	if log.Anchor.Seq < log.Head.Seq && len(log.Faults) == 0 {
+		return fmt.Sprintf("that no last lines are gone (actions.head knows of line %d), and %s", log.Anchor.Seq, anew)
+	}
+	return anew
 }
 
 // actions lists what was done, newest last.
