@@ -121,9 +121,14 @@ func (r *Router) Route(q host.RouteQuery) host.Route {
 	return found
 }
 
+// get asks the kernel. A router lives as long as the audit, which on a busy
+// machine is longer than any one answer may take: each has its own time.
 func (r *Router) get(q host.RouteQuery) host.Route {
 	data, err := r.request(q)
 	if err != nil {
+		return host.Route{Why: err.Error()}
+	}
+	if err := r.conn.limit(context.Background()); err != nil {
 		return host.Route{Why: err.Error()}
 	}
 	msgs, err := r.conn.Execute(netlink.Message{Header: netlink.Header{Type: unix.RTM_GETROUTE, Flags: netlink.Request}, Data: data})

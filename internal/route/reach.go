@@ -1,6 +1,7 @@
 package route
 
 import (
+	"context"
 	"net/netip"
 	"slices"
 
@@ -23,8 +24,8 @@ const mostEdges = 100_000
 // loadReach reads the main table, which nothing else needs, besides those that
 // are known.
 func (r *Router) loadReach() {
-	r.reach = &reach{}
 	c := r.conn
+	r.reach = &reach{points: c.limit(context.Background()) != nil}
 	for i, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		v := &view{}
 		for _, table := range []uint32{unix.RT_TABLE_LOCAL, unix.RT_TABLE_MAIN, unix.RT_TABLE_DEFAULT} {

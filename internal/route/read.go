@@ -27,18 +27,26 @@ func dial(ctx context.Context) (conn, error) {
 	if err != nil {
 		return conn{}, fmt.Errorf("opening rtnetlink: %w", err)
 	}
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		deadline = time.Now().Add(dumpTime)
-	}
-	if err := c.SetDeadline(deadline); err != nil {
+	if err := (conn{c}).limit(ctx); err != nil {
 		c.Close()
-		return conn{}, fmt.Errorf("opening rtnetlink: %w", err)
+		return conn{}, err
 	}
 	// Filters in dump requests are honoured only in strict mode (5.0 and later).
 	// Where it is refused, the dump is longer and is filtered here.
 	_ = c.SetOption(netlink.GetStrictCheck, true)
 	return conn{c}, nil
+}
+
+// limit bounds the waits from now on: by the end of the context, or else dumpTime.
+func (c conn) limit(ctx context.Context) error {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(dumpTime)
+	}
+	if err := c.SetDeadline(deadline); err != nil {
+		return fmt.Errorf("limiting the wait for rtnetlink: %w", err)
+	}
+	return nil
 }
 
 // dump reads all objects of a kind. A torn dump is read again.
