@@ -25,11 +25,14 @@ func Rollback(ctx context.Context, id string, resolve Resolve, editors []change.
 	if err != nil {
 		return b.result.fail(exitFor(err), err)
 	}
-	if !there || b.change.IsRolledBack() {
+	if !there || b.change.IsRolledBack() && !(b.o.Full && id != "") {
 		return b.result, nil
 	}
 	if err := b.foreign(); err != nil {
 		return b.result.fail(exitFor(err), err)
+	}
+	if b.o.Full {
+		return b.full(ctx)
 	}
 	if err := b.prepare(ctx); err != nil {
 		return b.result.fail(exitFor(err), err)
@@ -86,6 +89,7 @@ type backGroup struct {
 	now     map[string][]string // the places as they were read last
 	done    map[int]bool
 	refused map[int]string // steps that the editor's check refused, by index in steps
+	others  []change.Step  // of whole tables: those that somebody changed since
 }
 
 // open reads the change; false where there is none.
@@ -254,6 +258,9 @@ func (r *Result) leaveStep(s change.Step, why string) {
 
 // find reads the host and makes the steps that put back what is missing.
 func (g *backGroup) find(ctx context.Context) error {
+	if ofTables(g.group.steps) {
+		return g.findTables(ctx)
+	}
 	world, err := g.read(ctx)
 	if err != nil {
 		return err
@@ -338,10 +345,12 @@ func (b *back) finish() {
 			shown.Done, shown.Why = g.done[i], "" // the why is that of the removal
 			b.result.Steps = append(b.result.Steps, shown)
 		}
+		b.leaveOthers(g)
 		for _, s := range g.group.steps {
 			if !s.Reversible && s.Action != change.Cut {
 				b.result.leaveStep(s, "it was removed with --irreversible")
 			}
 		}
 	}
+	b.fullHint()
 }

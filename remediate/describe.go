@@ -46,6 +46,9 @@ func describe(s change.Step) Step {
 		Why:         s.Why,
 		SideEffects: s.SideEffects,
 	}
+	if s.Action == change.Restore {
+		out.Before, out.After = "not there", "not there"
+	}
 	if s.Before != nil {
 		out.Before = s.Before.Text
 	}
@@ -61,6 +64,8 @@ func where(s change.Step) string {
 	o := s.Object()
 	out := fmt.Sprintf("%s %s", o.Family, o.Table)
 	switch {
+	case o.Kind == change.KindTable:
+		out = tableName(o)
 	case o.Backend == rtnetlink, o.Kind != "rule" && o.Kind != "element": // a flow, a route, a unit: its text says which
 		out = o.Kind + " " + o.Text
 	case o.Kind == "element":

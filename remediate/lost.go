@@ -70,6 +70,8 @@ func (b *back) load(id string) (*rollback.Change, error) {
 	switch {
 	case err == nil && known != nil && id == "" && c.ID < known.Change:
 		return nil, b.lost(known.Change, errGone, known)
+	case err == nil && id == "":
+		return b.past(c)
 	case err == nil:
 		return c, nil
 	case errors.Is(err, rollback.ErrUnknownID) && known != nil && strings.HasPrefix(known.Change, id):

@@ -65,6 +65,12 @@ type Options struct {
 	Policy   []byte           // the policy file's bytes for the snapshot; nil for the built-in one
 	Now      func() time.Time // nil is time.Now
 
+	// Full has Rollback restore whole tables from the snapshot of the change. Shown
+	// is what a dry run has shown to the user (Result.Shown): where the tables are
+	// others by now, nothing is done; nil: nobody was shown anything.
+	Full  bool
+	Shown map[string]string
+
 	// Backends are the subsystems that Recover may touch; nil: all. With them it is
 	// a first pass, as at boot before the network is up: what is not back after it is left to the
 	// next Recover.

@@ -67,6 +67,9 @@ func (b *back) conclude() {
 	if b.partly {
 		event = rollback.PartlyBack
 	}
+	if event == rollback.RolledBack {
+		b.reopen()
+	}
 	if err := b.note(rollback.Entry{Event: event, Group: -1}); err != nil {
 		b.say(err.Error())
 	}
@@ -125,7 +128,11 @@ func (b *back) putBack(ctx context.Context, g *backGroup) error {
 		b.leave(g.steps, "whether it is back could not be read: "+readErr.Error())
 		return errors.Join(err, readErr)
 	}
-	b.compare(g, world, err)
+	if ofTables(g.group.steps) {
+		err = errors.Join(err, b.compareTables(ctx, g, world, err))
+	} else {
+		b.compare(g, world, err)
+	}
 	if err != nil {
 		return err
 	}

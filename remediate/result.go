@@ -3,6 +3,7 @@ package remediate
 import (
 	"time"
 
+	"github.com/natwarden/natwarden/internal/change"
 	"github.com/natwarden/natwarden/internal/host"
 )
 
@@ -34,7 +35,22 @@ type Result struct {
 	// Guards are why guards refuse the plan; of a dry run, why they would.
 	Guards []Guarded `json:"guards,omitempty"`
 
+	// Restores is the change that a full rollback takes back by one of its own, and
+	// Differences what the tables hold otherwise than its snapshot: Removed is what
+	// goes, Added what comes back.
+	Restores    string       `json:"restores,omitempty"`
+	Differences []Difference `json:"differences,omitempty"`
+	// Shown tells apart what was shown of the tables: see Options.
+	Shown map[string]string `json:"-"`
+
 	plan *plan // of a dry run
+}
+
+// Difference is something that a full rollback takes away, brings back or moves.
+type Difference struct {
+	Netns   string `json:"netns"`
+	Backend string `json:"backend"`
+	change.Difference
 }
 
 // Step is one change as it is shown.

@@ -40,6 +40,10 @@ func (c *Change) IsRolledBack() bool {
 	return c.lastOf(Intend, DoneEvent, PartlyBack, RolledBack) == RolledBack
 }
 
+// WasDone says whether any group of the change was carried out, as far as the
+// journal knows.
+func (c *Change) WasDone() bool { return c.lastOf(DoneEvent) == DoneEvent }
+
 // IsVerified says whether the change was carried out and proven.
 func (c *Change) IsVerified() bool {
 	return c.lastOf(Intend, FailedWith, Verified, PartlyBack, RolledBack) == Verified

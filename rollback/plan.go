@@ -26,6 +26,9 @@ type Plan struct {
 	Origin        Origin  `json:"origin"`
 	Snapshot      string  `json:"snapshot"`
 	Groups        []Group `json:"groups"`
+	// Restores is the change that this one takes back by restoring whole tables;
+	// "" of any other change.
+	Restores string `json:"restores,omitempty"`
 }
 
 // Group are the steps of one transaction: one subsystem of one network namespace.
@@ -108,7 +111,7 @@ func ParsePlan(data []byte) (*Plan, error) {
 }
 
 func actions() []string {
-	return []string{change.Delete, change.Add, change.Edit, change.Cut, change.Stop, change.Start, change.Detach, change.Attach}
+	return []string{change.Delete, change.Add, change.Edit, change.Cut, change.Stop, change.Start, change.Detach, change.Attach, change.Restore}
 }
 
 // Check says what a group lacks that carrying it out needs.

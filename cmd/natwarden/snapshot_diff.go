@@ -17,6 +17,7 @@ import (
 	"github.com/natwarden/natwarden/internal/netns"
 	nftedit "github.com/natwarden/natwarden/internal/nft/edit"
 	xtedit "github.com/natwarden/natwarden/internal/xtables/edit"
+	"github.com/natwarden/natwarden/remediate"
 	"github.com/natwarden/natwarden/rollback"
 )
 
@@ -174,11 +175,7 @@ type diffed struct {
 	NotCompared   []string     `json:"not_compared"`
 }
 
-type difference struct {
-	Netns   string `json:"netns"`
-	Backend string `json:"backend"`
-	change.Difference
-}
+type difference = remediate.Difference
 
 func compare(before, now *pictured) (*diffed, error) {
 	d := &diffed{SchemaVersion: audit.SchemaVersion, Before: before.name, Now: now.name, Differences: []difference{}, NotCompared: []string{}}
@@ -245,7 +242,7 @@ func (d *diffed) part(part rollback.Scope, before, now *pictured) error {
 		}
 	}
 	for _, found := range change.Compare(sides[0], sides[1]) {
-		d.Differences = append(d.Differences, difference{part.Netns, part.Backend, found})
+		d.Differences = append(d.Differences, difference{Netns: part.Netns, Backend: part.Backend, Difference: found})
 	}
 	return nil
 }
@@ -273,16 +270,7 @@ func (a *app) showDiff(d *diffed) error {
 	default:
 		p.paragraph(yellow, "DIFFERENT: "+count(len(d.Differences), "difference")+" from "+d.Before+" to "+d.Now+".")
 	}
-	last := ""
-	for _, f := range d.Differences[:p.cut(len(d.Differences))] {
-		at := strings.TrimPrefix(f.Netns+": ", ": ") + f.Place
-		if at != last {
-			p.heading(clean(at))
-		}
-		last = at
-		p.item(diffWords(f.Difference))
-	}
-	p.more(len(d.Differences))
+	p.differences(d.Differences)
 	if len(d.NotCompared) > 0 {
 		p.heading("Not compared")
 	}
@@ -290,6 +278,20 @@ func (a *app) showDiff(d *diffed) error {
 		p.item(n)
 	}
 	return nil
+}
+
+// differences lists what differs, place by place.
+func (p *page) differences(all []difference) {
+	last := ""
+	for _, f := range all[:p.cut(len(all))] {
+		at := strings.TrimPrefix(f.Netns+": ", ": ") + f.Place
+		if at != last {
+			p.heading(clean(at))
+		}
+		last = at
+		p.item(diffWords(f.Difference))
+	}
+	p.more(len(all))
 }
 
 // diffWords is one difference. What stands in no order has no number.

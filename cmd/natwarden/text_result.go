@@ -15,13 +15,16 @@ type telling struct {
 	open    string // of what was not, or not yet
 	left    string // heading of what remains
 	nothing string // the verdict where there was nothing to do
+
+	question string // asked before it is done
 }
 
 var (
-	remediated = telling{"Done", "Not done", "Left as it is", "NOTHING TO DO: no redirect that may be ended here is unauthorized."}
-	planned    = telling{"Done", "To be done", "Would be left as it is", "NOTHING TO DO: no redirect that may be ended here is unauthorized."}
-	rolledBack = telling{"Put back, and so open again", "To be put back", "Not put back", "NOTHING TO DO: the newest change is rolled back already, or there is none."}
-	recovered  = telling{"Put back as it was before the change", "Not put back", "Not put back", "NOTHING TO RECOVER: no change was interrupted, or what was interrupted had changed nothing."}
+	remediated = telling{"Done", "Not done", "Left as it is", "NOTHING TO DO: no redirect that may be ended here is unauthorized.", ""}
+	planned    = telling{"Done", "To be done", "Would be left as it is", "NOTHING TO DO: no redirect that may be ended here is unauthorized.", ""}
+	rolledBack = telling{"Put back, and so open again", "To be put back", "Not put back", "NOTHING TO DO: the newest change is rolled back already, or there is none.", "Put these back?"}
+	restored   = telling{"Restored, and so open again", "To be restored", "Not restored", "NOTHING TO DO: the tables are as in the snapshot, or there is no change to roll back.", "Restore these tables, and lose what others changed in them?"}
+	recovered  = telling{"Put back as it was before the change", "Not put back", "Not put back", "NOTHING TO RECOVER: no change was interrupted, or what was interrupted had changed nothing.", ""}
 )
 
 // finish shows what a change did, and ends the verb with its exit code. An
@@ -59,6 +62,7 @@ func (p *page) writeResult(r *remediate.Result, words telling) {
 	p.resultLine(r, words)
 	p.steps(r.Steps, true, words.done)
 	p.steps(r.Steps, false, words.open)
+	p.tableDifferences(r.Differences)
 	p.tested(r.Smoke)
 	if len(r.Left) > 0 {
 		p.heading(words.left)
@@ -107,6 +111,23 @@ func (p *page) resultLine(r *remediate.Result, words telling) {
 	default:
 		p.paragraph(red, "FAILED: see the message for how the host stands.")
 	}
+}
+
+// tableDifferences lists what a full rollback takes away, all of it, and then what
+// it brings back.
+func (p *page) tableDifferences(all []remediate.Difference) {
+	var goes, comes []remediate.Difference
+	for _, d := range all {
+		if d.Kind == change.Added {
+			comes = append(comes, d)
+		} else {
+			goes = append(goes, d)
+		}
+	}
+	whole := *p
+	whole.limit = 0
+	whole.differences(goes)
+	p.differences(comes)
 }
 
 // steps lists the steps that are done, or those that are not.

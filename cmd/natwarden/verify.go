@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/natwarden/natwarden/audit"
+	"github.com/natwarden/natwarden/internal/change"
 	"github.com/natwarden/natwarden/internal/host"
 	"github.com/natwarden/natwarden/internal/netns"
 	"github.com/natwarden/natwarden/remediate"
@@ -96,6 +97,9 @@ func endedBy(c *rollback.Change) []string {
 	groups, _ := c.Begun()
 	for _, g := range groups {
 		for _, s := range g.Steps {
+			if s.Action == change.Restore { // that brought back what it names
+				continue
+			}
 			ids = append(ids, s.IDs...)
 		}
 	}

@@ -23,12 +23,14 @@ const (
 	Start  = "start" // a unit or a container, again
 	Detach = "detach"
 	Attach = "attach"
+	// Restore makes a whole table another one; a nil Before makes it, a nil After takes it away.
+	Restore = "restore"
 )
 
 // Object is something in the kernel with all that it takes to put it back.
 // It is written to plans, snapshots and journals as JSON, raw bytes as base64.
 type Object struct {
-	Kind        string      `json:"kind"` // rule, element, flow
+	Kind        string      `json:"kind"` // rule, element, flow, table
 	Netns       string      `json:"netns"`
 	Backend     string      `json:"backend"` // nf_tables, x_tables, conntrack
 	Family      host.Family `json:"family"`

@@ -31,6 +31,9 @@ type batch struct {
 	last     int   // where the last message begins
 	nextID   uint32
 
+	tables map[tableKey]string // fingerprints of the tables that steps restored; "" is gone
+	pieces []piece             // of those tables
+
 	notes  []string
 	undone map[int]string
 }
@@ -86,6 +89,8 @@ func (b *batch) apply(steps []step) error {
 			touched.rule(s)
 		case kindElement:
 			b.element(s)
+		case change.KindTable:
+			b.table(s)
 		default:
 			return fmt.Errorf("step %d: objects of kind %q are unknown", s.number+1, s.Object().Kind)
 		}
@@ -120,7 +125,9 @@ func (b *batch) send(ctx context.Context, commit bool) (answers, error) {
 	if err := c.Send(datagram); err != nil {
 		return answers{}, fmt.Errorf("sending a batch of %d messages to nf_tables: %w", b.seq, err)
 	}
-	return b.listen(ctx, c, commit)
+	a, err := b.listen(ctx, c, commit)
+	a.failed = b.bySteps(a.failed)
+	return a, err
 }
 
 const batchGenID = 1 // NFNL_BATCH_GENID

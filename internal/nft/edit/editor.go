@@ -165,6 +165,9 @@ func objectName(o *change.Object) string {
 	if o == nil {
 		return "nothing"
 	}
+	if o.Kind == change.KindTable {
+		return fmt.Sprintf("table %s %s", o.Family, o.Table)
+	}
 	if o.Kind == kindElement {
 		return fmt.Sprintf("an element of set %s %s %s", o.Family, o.Table, o.Set)
 	}

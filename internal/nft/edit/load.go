@@ -132,7 +132,7 @@ func pick(to, from []byte, types ...uint16) []byte {
 // of a type of the ones, the hook of the others.
 func (l *loader) others(flowtables bool) {
 	for _, raw := range l.t.Others {
-		if (len(nft.Find(raw, 3)) != 4) != flowtables {
+		if isFlowtable(raw) != flowtables {
 			continue
 		}
 		name := nft.Text(nft.Find(raw, 2))

@@ -21,7 +21,11 @@ func (e editor) World(ctx context.Context) (*change.World, error) {
 	if err != nil {
 		return nil, err
 	}
-	return worldOf(d), nil
+	w := worldOf(d)
+	if names := namedIPSets(ctx, d); names != nil {
+		w.Files[ipsetFile] = names
+	}
+	return w, nil
 }
 
 func worldOf(d *nft.Dump) *change.World {
@@ -70,7 +74,8 @@ const (
 	setCount   = 20 // NFTA_SET_COUNT
 )
 
-// contents describes a table: itself, its chains and its named sets, sorted.
+// contents describes a table: itself, its chains, its named sets, its objects
+// and flowtables, sorted.
 func (t *tableView) contents() []string {
 	out := []string{"table " + nft.Raw(t.Attrs, tableUse, tableHndl)}
 	for _, c := range t.Chains {
@@ -82,6 +87,9 @@ func (t *tableView) contents() []string {
 		if s.Flags&unix.NFT_SET_ANONYMOUS == 0 {
 			out = append(out, "set "+s.Name+" "+nft.Raw(s.Attrs, setHandle, setType, setCount))
 		}
+	}
+	for _, o := range t.Others {
+		out = append(out, otherPrint(o))
 	}
 	slices.Sort(out)
 	return out

@@ -18,6 +18,9 @@ func (e *editor) Check(ctx context.Context, steps []change.Step) (map[int]string
 	if err != nil {
 		return nil, err
 	}
+	if isTables(steps) {
+		return w.checkTables(steps), nil
+	}
 	there := newJob(w.tables, w.broken)
 	defer there.sets.close()
 	there.run(steps)

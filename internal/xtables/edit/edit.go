@@ -29,6 +29,9 @@ func (e *editor) Edit(ctx context.Context, _ uint32, steps []change.Step) (chang
 	if err != nil {
 		return change.Outcome{}, err
 	}
+	if isTables(steps) {
+		return w.restore(ctx, steps)
+	}
 	j := newJob(w.tables, w.broken)
 	defer j.sets.close()
 	j.run(steps)
