@@ -1,13 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/natwarden/natwarden/internal/owner"
 	"github.com/natwarden/natwarden/remediate"
 )
 
@@ -44,10 +47,7 @@ func runConfirm(ctx context.Context, a *app, args []string) error {
 
 // await tells the person how to confirm and waits for it, unless --no-wait.
 func (o *RemediateOptions) await(ctx context.Context, a *app, r *remediate.Result) (*remediate.Result, error) {
-	command := "natwarden confirm " + r.Change
-	if a.StateDir != defaultStateDir {
-		command = "natwarden confirm --state-dir " + a.StateDir + " " + r.Change
-	}
+	command := a.confirmCommand(r.Change)
 	if !a.Quiet || a.asks() {
 		a.note("the change is done and verified; it is rolled back at %s unless you confirm it from a new session:\n  %s",
 			r.Until.Format(time.RFC3339), clean(command))
@@ -60,6 +60,18 @@ func (o *RemediateOptions) await(ctx context.Context, a *app, r *remediate.Resul
 		a.note("no longer waiting; the watchdog is: %s keeps the change", clean(command))
 	}
 	return result, err
+}
+
+// confirmCommand is what to type in a new session, which stands in another folder.
+func (a *app) confirmCommand(change string) string {
+	if a.StateDir == defaultStateDir {
+		return owner.Line("natwarden", "confirm", change)
+	}
+	dir, err := filepath.Abs(a.StateDir)
+	if err != nil {
+		dir = a.StateDir
+	}
+	return cmp.Or(owner.Line("natwarden", "confirm", "--state-dir", dir, change), "natwarden confirm "+change)
 }
 
 // confirmTime is how long a person at a terminal has unless they say otherwise.

@@ -94,7 +94,7 @@ func (p *page) field(label, value string) {
 
 // lead writes one line below a label.
 func (p *page) lead(label string, indent int, text string) {
-	p.line(fmt.Sprintf("    %-*s%s", indent-4, label, text))
+	p.line(fmt.Sprintf("    %-*s %s", indent-5, label, text))
 }
 
 // cut gives how many of n rows to show, and says at the end what is left out.

@@ -61,6 +61,10 @@ func runPolicyInit(ctx context.Context, a *app) error {
 }
 
 func (a *app) keepPolicy(text []byte) error {
+	if len(text) > policy.MaxSize {
+		return hinted(fmt.Errorf("today's state makes a policy of %s KiB, and natwarden reads no more than %d: nothing was written", thousands(len(text)>>10), policy.MaxSize>>10),
+			"leave namespaces out: --netns current, or --netns NAME")
+	}
 	if a.Policy == "" {
 		_, err := a.out.Write(text)
 		return err
