@@ -43,9 +43,26 @@ func TestScripts(t *testing.T) {
 	for _, script := range scripts {
 		t.Run(strings.TrimSuffix(filepath.Base(script), ".txtar"), func(t *testing.T) {
 			t.Parallel()
+			needOrSkip(t, partners(t, script)...)
 			runInside(t, script)
 		})
 	}
+}
+
+// partners are the programs beyond testdata/PACKAGES that a script asks for in its
+// first line, "# needs: …": .ci/run installs them.
+func partners(t *testing.T, script string) []string {
+	t.Helper()
+	text, err := os.ReadFile(script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	words, needs := strings.CutPrefix(first, "# needs:")
+	if !needs {
+		return nil
+	}
+	return strings.Fields(words)
 }
 
 func runInside(t *testing.T, script string) {
@@ -59,12 +76,12 @@ func runInside(t *testing.T, script string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, stop := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer stop()
 	var out []byte
 	err = space.Do(ctx, func(ctx context.Context) error {
 		cmd := exec.CommandContext(ctx, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
-			os.Args[0], "-test.run=^TestInside$", "-test.v", "-test.timeout=2m")
+			os.Args[0], "-test.run=^TestInside$", "-test.v", "-test.timeout=4m")
 		cmd.Env = append(os.Environ(), envScript+"="+script, envSpace+"="+identity(t, space.Handle()),
 			envHome+"="+identity(t, home), envMounts+"="+mounts)
 		var err error

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/natwarden/natwarden/internal/host"
 	"github.com/natwarden/natwarden/internal/proc"
 )
 
@@ -87,11 +88,12 @@ func (f *finder) session(ctx context.Context, above []int) {
 	f.carried(ctx, &s, 0)
 }
 
-// detached adds every login session where natwarden was called from within
-// tmux or the like: whoever sits there may have come by any of them.
+// detached adds every login session where it is not known by which one natwarden's
+// caller came: within tmux or the like, and at a pseudo-terminal that no session is
+// known of (systemd-run --pty, a terminal that outlived its session).
 func (f *finder) detached(ctx context.Context, above []int) {
 	within := slices.ContainsFunc(above, func(pid int) bool { return slices.ContainsFunc(names(pid), isMultiplexer) })
-	if !within {
+	if !within && (f.callers() || !atPseudoTerminal(f.asked.PID)) {
 		return
 	}
 	f.each(ctx, func(pid int) {
@@ -106,6 +108,19 @@ func (f *finder) detached(ctx context.Context, above []int) {
 			}
 		}
 	})
+}
+
+// callers says whether a connection of the caller's was found.
+func (f *finder) callers() bool {
+	return slices.ContainsFunc(f.lines, func(l host.Line) bool { return l.Guard == f.asked.Caller && l.Proto != "" })
+}
+
+// atPseudoTerminal says whether a process has a controlling terminal that is no
+// console: pseudo-terminals have the majors 136 to 143 (devices.txt of the kernel), in bits 8 to 15.
+func atPseudoTerminal(pid int) bool {
+	life, err := proc.LifeOf(pid)
+	major := life.TTY >> 8 & 0xff
+	return err == nil && major >= 136 && major <= 143
 }
 
 func isMultiplexer(name string) bool {

@@ -2,10 +2,12 @@ package tether
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,15 +16,16 @@ import (
 	"github.com/natwarden/natwarden/internal/netns"
 )
 
-// start runs a program in the space for as long as the test lasts.
+// start runs a program, and what it starts, in the space for as long as the test lasts.
 func start(t *testing.T, s labtest.Space, argv ...string) {
 	t.Helper()
 	s.MustDo(t, func(context.Context) error {
 		cmd := exec.Command(argv[0], argv[1:]...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		if err := cmd.Start(); err != nil {
 			return err
 		}
-		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+		t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); _ = cmd.Wait() })
 		return nil
 	})
 }
@@ -111,18 +114,7 @@ func TestAnAgentIsKnownByItsName(t *testing.T) {
 	s := labtest.New(t, "socat", "ss", "ip")
 	s.MustRun(t, "", "ip", "link", "set", "lo", "up")
 	s.MustRun(t, "", "ip", "addr", "add", "192.0.2.1/32", "dev", "lo")
-	exe, err := exec.LookPath("socat")
-	if err != nil {
-		t.Skip(err)
-	}
-	agent := t.TempDir() + "/salt-minion"
-	b, err := os.ReadFile(exe)
-	if err == nil {
-		err = os.WriteFile(agent, b, 0o700)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	agent := copyOf(t, "socat", t.TempDir()+"/salt-minion")
 	start(t, s, "socat", "TCP-LISTEN:4506,reuseaddr,fork", "EXEC:cat")
 	ready(t, s, "4506")
 	start(t, s, "sh", "-c", "sleep 60 | "+agent+" - TCP:192.0.2.1:4506")
@@ -147,4 +139,59 @@ func TestAnAgentIsKnownByItsName(t *testing.T) {
 	if n != 1 {
 		t.Errorf("%d connections are said to be an agent's: %+v", n, lines)
 	}
+}
+
+// Whoever sits at a pseudo-terminal that no session is known of (systemd-run --pty, a
+// terminal that outlived its session) may have come by any that stands.
+func TestATerminalWithoutASessionTakesThemAll(t *testing.T) {
+	s := labtest.New(t, "socat", "ss", "ip", "script", "setsid")
+	s.MustRun(t, "", "ip", "link", "set", "lo", "up")
+	dir := t.TempDir()
+	sshd := copyOf(t, "socat", dir+"/sshd")
+	start(t, s, sshd, "TCP-LISTEN:2323,reuseaddr,fork", "EXEC:sleep 60")
+	ready(t, s, "2323")
+	start(t, s, "sh", "-c", "sleep 60 | socat - TCP:127.0.0.2:2323,bind=127.0.0.9")
+	for _, c := range []struct {
+		name, shell string
+		want        bool
+	}{
+		{"at a terminal", "setsid script -qec 'echo $$ >%s; exec sleep 60' /dev/null", true},
+		{"without one", "setsid sh -c 'echo $$ >%s; exec sleep 60'", false},
+	} {
+		file := dir + "/pid " + c.name
+		// The parents are gone, and with them whatever session this test was started from.
+		start(t, s, "env", "-i", "PATH="+os.Getenv("PATH"), "sh", "-c", "("+fmt.Sprintf(c.shell, "'\"'\"'"+file+"'\"'\"'")+" </dev/null >/dev/null 2>&1 &)")
+		pid := pidIn(t, file)
+		t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+		var l *host.Line
+		for range 40 {
+			if l = find(linesOf(t, s, Asked{PID: pid}), "by which you may have come to your terminal"); l != nil == c.want {
+				break
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		if (l != nil) != c.want {
+			t.Errorf("%s: %+v", c.name, l)
+		}
+		if l != nil && (l.Guard != "ssh" || l.Here.String() != "127.0.0.2:2323" || l.Dialed) {
+			t.Errorf("%s: %+v", c.name, l)
+		}
+	}
+}
+
+// copyOf is a program under another name.
+func copyOf(t *testing.T, program, to string) string {
+	t.Helper()
+	exe, err := exec.LookPath(program)
+	if err != nil {
+		t.Skip(err)
+	}
+	b, err := os.ReadFile(exe)
+	if err == nil {
+		err = os.WriteFile(to, b, 0o700)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return to
 }
