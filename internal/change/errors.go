@@ -9,3 +9,13 @@ var (
 	// ErrBusy says that somebody else holds the lock of the subsystem.
 	ErrBusy = errors.New("the lock is held")
 )
+
+// Half is the error of an Edit without transactions: err came at one of its steps,
+// undone is what undoing those before it gave, nil where they are undone. Where not, it is never
+// an ErrStale nor an ErrBusy, which mean that nothing happened.
+func Half(err, undone error) error {
+	if undone == nil {
+		return err
+	}
+	return errors.New(err.Error() + "; and undoing the steps before it failed: " + undone.Error())
+}

@@ -9,7 +9,6 @@ package edit
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/natwarden/natwarden/internal/bpf"
@@ -74,7 +73,7 @@ func (e Editor) Edit(ctx context.Context, _ uint32, steps []change.Step) (change
 		notes, err := e.carryOut(ctx, s)
 		out.Notes = append(out.Notes, notes...)
 		if err != nil {
-			return out, errors.Join(fmt.Errorf("%s %s: %w", s.Action, s.Object().Text, err), e.undo(ctx, steps[:i]))
+			return out, change.Half(fmt.Errorf("%s %s: %w", s.Action, s.Object().Text, err), e.undo(ctx, steps[:i]))
 		}
 	}
 	return out, nil

@@ -143,7 +143,7 @@ func rawDests(o *change.Object) [][]byte {
 func (Editor) Edit(ctx context.Context, _ uint32, steps []change.Step) (change.Outcome, error) {
 	for i, s := range steps {
 		if err := carryOut(ctx, s); err != nil {
-			return change.Outcome{}, errors.Join(fmt.Errorf("%s %s %s: %w", s.Action, ipvs.KindService, s.Object().Text, err), undo(ctx, steps[:i]))
+			return change.Outcome{}, change.Half(fmt.Errorf("%s %s %s: %w", s.Action, ipvs.KindService, s.Object().Text, err), undo(ctx, steps[:i]))
 		}
 	}
 	return change.Outcome{}, nil

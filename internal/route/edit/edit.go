@@ -7,7 +7,6 @@ package edit
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -122,7 +121,7 @@ func (Editor) Edit(ctx context.Context, _ uint32, steps []change.Step) (change.O
 	}
 	for i, s := range steps {
 		if err := carryOut(c, s); err != nil {
-			return change.Outcome{}, errors.Join(fmt.Errorf("%s %s: %w", s.Action, s.Object().Text, err), undo(c, steps[:i]))
+			return change.Outcome{}, change.Half(fmt.Errorf("%s %s: %w", s.Action, s.Object().Text, err), undo(c, steps[:i]))
 		}
 	}
 	return change.Outcome{}, nil

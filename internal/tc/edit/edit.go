@@ -129,7 +129,7 @@ func (e Editor) Check(_ context.Context, steps []change.Step) (map[int]string, e
 func (e Editor) Edit(ctx context.Context, _ uint32, steps []change.Step) (change.Outcome, error) {
 	for i, s := range steps {
 		if err := e.carryOut(ctx, s); err != nil {
-			return change.Outcome{}, errors.Join(fmt.Errorf("%s tc filter %s: %w", s.Action, s.Object().Text, err), e.undo(ctx, steps[:i]))
+			return change.Outcome{}, change.Half(fmt.Errorf("%s tc filter %s: %w", s.Action, s.Object().Text, err), e.undo(ctx, steps[:i]))
 		}
 	}
 	return change.Outcome{}, nil
