@@ -83,7 +83,7 @@ func (k *kernel) Steps(_ context.Context, refs []host.Ref, ids []string) (steps 
 			}
 		}
 		if index < 0 {
-			return nil, nil, fmt.Errorf("%s: %w", o.Fingerprint, change.ErrStale)
+			return nil, nil, fmt.Errorf("%s: %w", o.Fingerprint, change.ErrGone)
 		}
 		id := fmt.Sprint(placeOf(o), o.Fingerprint, index)
 		if n, known := at[id]; known {
@@ -221,7 +221,7 @@ func web() (nft, legacy *kernel, rows []host.Redirect) {
 
 func options(t *testing.T) Options {
 	t.Helper()
-	return Options{StateDir: t.TempDir() + "/state", Version: "test", Now: func() time.Time { return time.Date(2026, 11, 23, 5, 20, 0, 0, time.UTC) }}
+	return Options{StateDir: t.TempDir() + "/state", Version: "test", Patience: 300 * time.Millisecond, Now: func() time.Time { return time.Date(2026, 11, 23, 5, 20, 0, 0, time.UTC) }}
 }
 
 func here() []Space { return []Space{{}} }

@@ -79,7 +79,8 @@ func (r *run) meanwhile() string {
 // overtaken says who wrote after the group's transaction, where two things tell:
 // the kernel counted more commits than ours, and named another process. What is
 // otherwise than planned is theirs then: the transaction took exactly its steps, from
-// exactly the world that was read. x_tables counts nothing and names nobody.
+// exactly the world that was read. x_tables counts nothing and names nobody: there
+// the lock keeps others away.
 func (r *run) overtaken(g *group, now *change.World) string {
 	if g.world.Generation == 0 || now.Generation-g.world.Generation < 2 {
 		return ""

@@ -21,7 +21,7 @@ func TestARefusalNamesWhoWroteMeanwhile(t *testing.T) {
 	for name, alter := range map[string]func(*kernel){
 		"before the plan":      func(k *kernel) { k.places[nat] = []string{"a"} },
 		"after the plan":       func(k *kernel) { k.onWorld = func(int) { k.places[nat] = append(k.places[nat], "x") } },
-		"while it is sent":     func(k *kernel) { k.staleTimes = 1000 },
+		"while it is sent":     func(k *kernel) { k.staleTimes = 1 << 30 },
 		"between look and set": func(k *kernel) { k.onWorld = func(n int) { gone(k, n == 3) }; k.staleTimes = 1 },
 	} {
 		nft, legacy, rows := web()

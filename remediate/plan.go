@@ -9,6 +9,7 @@ import (
 
 	"github.com/natwarden/natwarden/internal/change"
 	"github.com/natwarden/natwarden/internal/host"
+	"github.com/natwarden/natwarden/rollback"
 )
 
 // plan is what a run sets out to do. A dry run shows it, a run carries it out.
@@ -31,6 +32,10 @@ type group struct {
 	whys   []string         // whys[i] is why refs[i] is the remedy
 	world  *change.World    // as it was before the steps
 	steps  []change.Step
+
+	written  rollback.Group // as the plan or the journal has it
+	intended bool           // the journal says that it is about to be sent
+	after    *change.World  // right after the transaction, where nobody else wrote; else nil
 }
 
 // spaceCuts are the flows of a namespace that ride what is removed there.

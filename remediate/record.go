@@ -24,7 +24,8 @@ func (p *plan) spaces() []Space {
 func (p *plan) record(id, snapshot string, origin rollback.Origin) rollback.Plan {
 	out := rollback.Plan{Change: id, Snapshot: snapshot, Origin: origin}
 	for _, g := range p.groups {
-		out.Groups = append(out.Groups, g.record())
+		g.written = g.record()
+		out.Groups = append(out.Groups, g.written)
 	}
 	return out
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/natwarden/natwarden/rollback"
 )
 
-// tries bounds how often a plan, or one transaction, is made anew because
-// others change the host meanwhile.
+// tries bounds how often a plan is made anew, or a way back is tried, though
+// nothing tells that others change the host meanwhile.
 const tries = 3
 
 // Run ends the violations among rows that lie in spaces and that editors can
@@ -22,6 +22,7 @@ const tries = 3
 // With Options.DryRun it plans and proves the same steps and changes nothing.
 func Run(ctx context.Context, rows []host.Redirect, blind []host.Blind, spaces []Space, editors []change.Editor, o Options) (*Result, error) {
 	r := &run{rows: rows, spaces: spaces, editors: editors, o: o.withDefaults(), result: newResult(blind), ended: func(*Result, error) {}}
+	r.patience = r.o.Patience
 	defer r.listen(ctx)()
 	err := r.take(o.Exactly)
 	if err == nil {
@@ -66,12 +67,16 @@ type run struct {
 	heard     map[string]Witness         // by label: who else changes rules
 	listening map[string][]host.Listener // by label, before the change
 	ended     func(*Result, error)       // writes the end into the action log
+	patience  time.Duration              // that is left
 	edited    []int                      // indices of the groups that may have been edited, in order
 }
 
 func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Patience == 0 {
+		o.Patience = patience
 	}
 	return o
 }
@@ -80,12 +85,10 @@ func (o Options) withDefaults() Options {
 // be made the one before stands, to be told.
 func (r *run) plan(ctx context.Context) error {
 	var made *plan
-	var err error
-	for range tries {
-		if made, err = makePlan(ctx, r.rows, r.spaces, r.editors, r.o); !errors.Is(err, change.ErrStale) {
-			break
-		}
-	}
+	err := r.patiently(ctx, func() (err error) {
+		made, err = makePlan(ctx, r.rows, r.spaces, r.editors, r.o)
+		return err
+	})
 	if err == nil && r.o.Exactly != nil {
 		err = r.o.Exactly.match(made)
 	}
@@ -163,12 +166,12 @@ func (r *run) alone() error {
 
 // lookAgain compares the host with the plan, under the lock. Where others
 // changed it, the plan is made anew, a bounded number of times. A fresh plan whose
-// transaction a generation guards need not be compared again: on a host where
-// somebody writes all the time it never would hold.
+// transaction a generation or a lock guards need not be compared again: on a host
+// where somebody writes all the time it never would hold.
 func (r *run) lookAgain(ctx context.Context) error {
 	var err error
 	for range tries {
-		if err = r.planned.compare(ctx); !errors.Is(err, change.ErrStale) {
+		if err = r.compare(ctx); !errors.Is(err, change.ErrStale) {
 			return err
 		}
 		var stale *staleError

@@ -224,7 +224,7 @@ func TestStale(t *testing.T) {
 	})
 	t.Run("always between look and edit", func(t *testing.T) {
 		nft, legacy, rows := web()
-		nft.staleTimes = 99
+		nft.staleTimes = 1 << 30
 		r, err := Run(context.Background(), rows, nil, here(), []change.Editor{nft, legacy}, options(t))
 		wantResult(t, r, err, Refused, 7)
 		wantPlaces(t, legacy, legacyNat, "v", "w")

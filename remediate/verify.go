@@ -2,32 +2,33 @@ package remediate
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/natwarden/natwarden/internal/change"
 	"github.com/natwarden/natwarden/internal/host"
 )
 
+// verifyPatience is how long the host is read again after the change at least,
+// however restless others are: without it the change would be undone.
+const verifyPatience = 10 * time.Second
+
 // verify reads the host again: what was planned is gone, every other
 // fingerprint and its order are as before, and the listeners are still there.
-// Where others surely wrote after the transaction, what is otherwise is theirs.
 func (r *run) verify(ctx context.Context) error {
+	r.patience = max(r.patience, verifyPatience)
 	var wrong []string
 	for _, g := range r.planned.groups {
-		world, err := g.read(ctx)
+		world, err := r.read(ctx, g)
 		if err != nil {
 			return fmt.Errorf("verifying: %w", err)
 		}
-		what := differences(expected(g.world.Places, g.steps), world.Places, g.steps)
-		if by := r.overtaken(g, world); by != "" && len(what) > 0 {
-			r.besides(g, world, by, what)
-			continue
-		}
-		for _, d := range what {
+		for _, d := range r.unplanned(g, world) {
 			wrong = append(wrong, g.label()+": "+d)
 		}
 	}
@@ -42,6 +43,25 @@ func (r *run) verify(ctx context.Context) error {
 		return fmt.Errorf("verifying: the host is not as planned: %s%s", strings.Join(wrong[:min(len(wrong), 8)], "; "), r.meanwhile())
 	}
 	return nil
+}
+
+// unplanned is what of a group is not as planned and may be our doing. Where the
+// rules were read right after the transaction, and nobody else can have written
+// before that, they must be exactly as planned, and what is otherwise by now is
+// others'. Else it is theirs where the kernel counted and named them.
+func (r *run) unplanned(g *group, now *change.World) []string {
+	want := expected(g.world.Places, g.steps)
+	if g.after != nil {
+		if wrong := differences(want, g.after.Places, g.steps); len(wrong) > 0 {
+			return wrong
+		}
+	}
+	what := differences(want, now.Places, g.steps)
+	if by := r.overtaken(g, now); len(what) > 0 && (g.after != nil || by != "") {
+		r.besides(g, now, cmp.Or(by, "somebody"), what)
+		return nil
+	}
+	return what
 }
 
 // vanished names the listeners that are gone though their process runs on. A

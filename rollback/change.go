@@ -54,11 +54,10 @@ func (c *Change) IsVerified() bool {
 func (c *Change) Begun() (groups []Group, indices []int) {
 	latest := map[int]Group{}
 	for _, e := range c.Entries {
-		if e.Event != Intend {
-			continue
+		if e.Event == Intend {
+			latest[e.Group] = c.Plan.Groups[e.Group]
 		}
-		latest[e.Group] = c.Plan.Groups[e.Group]
-		if e.Replaced != nil {
+		if (e.Event == Intend || e.Event == DoneEvent) && e.Replaced != nil {
 			latest[e.Group] = *e.Replaced
 		}
 	}

@@ -43,7 +43,8 @@ type Entry struct {
 	Group int       `json:"group"` // index in the plan; -1 where the event is not of one group
 	Why   string    `json:"why,omitempty"`
 	// Replaced are the group's steps where they were made anew because others
-	// changed the host meanwhile; they stand for those of the plan.
+	// changed the host meanwhile; they stand for those of the plan. With an intent they are
+	// what is to be sent, with "done" what was: others may have written between the two.
 	Replaced *Group        `json:"replaced,omitempty"`
 	Cut      []change.Step `json:"cut,omitempty"`
 	// Wait is until when a verified change is to be confirmed; nil where it stays anyway.

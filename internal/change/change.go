@@ -176,6 +176,14 @@ type Editor interface {
 	Edit(ctx context.Context, generation uint32, steps []Step) (Outcome, error)
 }
 
+// Holder is an Editor whose subsystem has a lock that all take who write it
+// (x_tables). While it is held nobody writes between a reading and an edit.
+type Holder interface {
+	// Hold takes the lock and gives a context by which the methods of the editor know
+	// that it is held, and what lets it go. An ErrBusy names who holds it.
+	Hold(ctx context.Context) (held context.Context, release func(), err error)
+}
+
 // Outcome is what Edit could not do exactly as asked.
 type Outcome struct {
 	Notes []string // in words: "counters not restored", "put at the end: its neighbours are gone"

@@ -1,11 +1,17 @@
 package change
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 var (
 	// ErrStale says that the host is not as it was read: another generation, or
 	// an object with another fingerprint. Nothing was changed.
 	ErrStale = errors.New("the host's rules changed since they were read")
+	// ErrGone is the ErrStale that another try does not mend: what was planned is
+	// not there any more, or is another.
+	ErrGone = fmt.Errorf("what was planned is not there as it was read: %w", ErrStale)
 	// ErrBusy says that somebody else holds the lock of the subsystem.
 	ErrBusy = errors.New("the lock is held")
 )

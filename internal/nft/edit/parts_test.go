@@ -296,7 +296,7 @@ func TestAllKeysMeanTheRule(t *testing.T) {
 
 func TestStaleRefsAreRefused(t *testing.T) {
 	s := labtest.New(t, "nft")
-	s.MustRun(t, "table ip t { map m { type inet_service : ipv4_addr; elements = { 1 : 1.1.1.1 }; }\nchain c { tcp dport 1 accept\n }; }", "nft", "-f", "-")
+	s.MustRun(t, "table ip t { map m { type inet_service : ipv4_addr; elements = { 1 : 1.1.1.1 }; }\nchain c { tcp dport 1 accept\n tcp dport 1 accept\n }; }", "nft", "-f", "-")
 	s.MustDo(t, func(ctx context.Context) error {
 		d, err := dump(ctx)
 		if err != nil {
@@ -305,7 +305,7 @@ func TestStaleRefsAreRefused(t *testing.T) {
 		good := refsTo(d, everyRule)[0]
 		for name, spoil := range map[string]func(*host.Ref){
 			"chain":       func(r *host.Ref) { r.Chain = "gone" },
-			"handle":      func(r *host.Ref) { r.Handle += 100 },
+			"handle":      func(r *host.Ref) { r.Handle += 100 }, // and two rules are alike
 			"fingerprint": func(r *host.Ref) { r.Fingerprint = "other" },
 			"set":         func(r *host.Ref) { r.Set = "gone" },
 			"element":     func(r *host.Ref) { r.Set, r.Key = "m", []byte("\x00\x09") },
@@ -315,6 +315,35 @@ func TestStaleRefsAreRefused(t *testing.T) {
 			if _, _, err := New().Steps(ctx, []host.Ref{ref}, []string{"x"}); !errors.Is(err, change.ErrStale) {
 				t.Errorf("%s: %v, want ErrStale", name, err)
 			}
+		}
+		return nil
+	})
+}
+
+// A chain that was loaded anew has other handles: a rule that is the only one of
+// its kind is known by its content, one of several is not.
+func TestARuleIsFoundAfterAReload(t *testing.T) {
+	s := labtest.New(t, "nft")
+	load := func(rules string) { s.MustRun(t, "flush ruleset\ntable ip t { chain c { "+rules+"\n }; }", "nft", "-f", "-") }
+	load("tcp dport 1 accept; tcp dport 2 accept; tcp dport 3 accept; tcp dport 3 accept")
+	var refs []host.Ref
+	s.MustDo(t, func(ctx context.Context) error {
+		d, err := dump(ctx)
+		refs = refsTo(d, everyRule)
+		return err
+	})
+	load("tcp dport 2 accept; tcp dport 9 drop; tcp dport 1 accept; tcp dport 3 accept; tcp dport 3 accept; tcp dport 3 accept")
+	s.MustDo(t, func(ctx context.Context) error {
+		for i, want := range []int{3, 1} { // the handle of the first is now that of another rule
+			steps, _, err := New().Steps(ctx, refs[i:i+1], []string{"x"})
+			if err != nil || len(steps) != 1 || steps[0].Place.Index != want || steps[0].Before.Fingerprint != refs[i].Fingerprint {
+				t.Errorf("rule %d: %+v %v", i+1, steps, err)
+			}
+		}
+		twin := refs[2]
+		twin.Handle = 100
+		if _, _, err := New().Steps(ctx, []host.Ref{twin}, []string{"x"}); !errors.Is(err, change.ErrGone) {
+			t.Errorf("one of three alike: %v, want ErrGone", err)
 		}
 		return nil
 	})

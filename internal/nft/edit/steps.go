@@ -63,12 +63,9 @@ func (p *planner) wish(ref host.Ref, id string) error {
 	if c == nil {
 		return stale(fmt.Sprintf("chain %s %s %s is gone", ref.Family, ref.Table, ref.Chain))
 	}
-	at := c.find(ref.Handle)
-	if at < 0 {
-		return stale(fmt.Sprintf("the rule with handle %d of %s is gone", ref.Handle, c.name()))
-	}
-	if c.fingerprints()[at] != ref.Fingerprint {
-		return stale(ruleName(c, at) + " is another than was read")
+	at, err := c.locate(ref)
+	if err != nil {
+		return err
 	}
 	if why := untouchable(c.table, c.Rules[at], ref); why != "" {
 		p.refusals = append(p.refusals, change.Refusal{Ref: ref, Why: why})
@@ -80,7 +77,26 @@ func (p *planner) wish(ref host.Ref, id string) error {
 	return p.wishRule(c, at, ref, id)
 }
 
-func stale(what string) error { return fmt.Errorf("%s: %w", what, change.ErrStale) }
+// locate finds the rule that was read: by its handle, or, where somebody loaded
+// the chain anew and so gave other handles, by its content, as long as it is the
+// only one of its kind in its chain.
+func (c *chainView) locate(ref host.Ref) (at int, err error) {
+	prints := c.fingerprints()
+	at = c.find(ref.Handle)
+	if at >= 0 && prints[at] == ref.Fingerprint {
+		return at, nil
+	}
+	same := slices.Index(prints, ref.Fingerprint)
+	switch {
+	case same >= 0 && slices.Index(prints[same+1:], ref.Fingerprint) < 0:
+		return same, nil
+	case at < 0:
+		return -1, stale(fmt.Sprintf("the rule with handle %d of %s is gone", ref.Handle, c.name()))
+	}
+	return -1, stale(ruleName(c, at) + " is another than was read")
+}
+
+func stale(what string) error { return fmt.Errorf("%s: %w", what, change.ErrGone) }
 
 // tableOwned is NFT_TABLE_F_OWNER: only the process that made the table may change it.
 const tableOwned = 2

@@ -20,11 +20,11 @@ func (e *editor) Edit(ctx context.Context, _ uint32, steps []change.Step) (chang
 	if len(steps) == 0 {
 		return change.Outcome{}, nil
 	}
-	unlock, err := lock(ctx, e.lockPath)
+	_, release, err := e.Hold(ctx)
 	if err != nil {
 		return change.Outcome{}, err
 	}
-	defer unlock()
+	defer release()
 	w, err := look(ctx)
 	if err != nil {
 		return change.Outcome{}, err

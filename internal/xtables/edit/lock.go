@@ -22,8 +22,25 @@ const defaultLock = "/run/xtables.lock"
 // no sooner, looking every lockPoll.
 const (
 	lockPatience = 10 * time.Second
-	lockPoll     = 20 * time.Millisecond
+	lockPoll     = 5 * time.Millisecond
 )
+
+// heldLock is the key of a context in which the lock of its path is held.
+type heldLock struct{ path string }
+
+// Hold takes the lock of iptables-legacy, unless it is held in ctx already. While
+// it is held, no iptables writes: what World, Steps and Check say stands until
+// Edit is through.
+func (e *editor) Hold(ctx context.Context) (held context.Context, release func(), err error) {
+	if ctx.Value(heldLock{e.lockPath}) != nil {
+		return ctx, func() {}, nil
+	}
+	release, err = lock(ctx, e.lockPath)
+	if err != nil {
+		return nil, nil, err
+	}
+	return context.WithValue(ctx, heldLock{e.lockPath}, true), release, nil
+}
 
 // lock takes the lock of iptables-legacy and gives what lets it go. An
 // ErrBusy names who holds it.

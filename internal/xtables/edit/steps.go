@@ -126,7 +126,7 @@ func (w *world) check(ref host.Ref) error {
 		ref.Index > 0 && t.byName[ref.Chain].printAt(ref.Index-1) == ref.Fingerprint && ref.Fingerprint != "" {
 		return nil
 	}
-	return fmt.Errorf("planning %s %s %s rule %d: %w; audit again", ref.Family, ref.Table, ref.Chain, ref.Index, change.ErrStale)
+	return fmt.Errorf("planning %s %s %s rule %d: %w; audit again", ref.Family, ref.Table, ref.Chain, ref.Index, change.ErrGone)
 }
 
 // deletions makes the steps for the wanted rules of one chain, first to last.
