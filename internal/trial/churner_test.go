@@ -80,7 +80,8 @@ type rule struct {
 
 // churnMain adds, deletes and reorders rules with the pause between two that a
 // line names. At the next line it answers with the ports of the rules that stand
-// there by its own books, as JSON, and waits for one more; so at the start.
+// there by its own books and how often it has written, as JSON, and waits for one
+// more; so at the start.
 func churnMain(name string) error {
 	b, ok := backends()[name]
 	if !ok {
@@ -98,17 +99,18 @@ func churnMain(name string) error {
 		os.Exit(0)
 	}()
 	var own []rule
+	commits := 0
 	rng := rand.New(rand.NewPCG(uint64(os.Getpid()), 1))
 	pause := <-lines
 	for next := churnFrom; ; {
 		select {
 		case <-time.After(pause):
 		case <-lines:
-			ports := []int{}
+			at := books{Ports: []int{}, Commits: commits}
 			for _, r := range own {
-				ports = append(ports, r.port)
+				at.Ports = append(at.Ports, r.port)
 			}
-			if err := json.NewEncoder(os.Stdout).Encode(ports); err != nil {
+			if err := json.NewEncoder(os.Stdout).Encode(at); err != nil {
 				return err
 			}
 			pause = <-lines
@@ -126,7 +128,14 @@ func churnMain(name string) error {
 		if err != nil {
 			return err
 		}
+		commits++
 	}
+}
+
+// books are what the churner knows of its work.
+type books struct {
+	Ports   []int
+	Commits int
 }
 
 func (b backend) grow(rng *rand.Rand, own []rule, port int) ([]rule, error) {
@@ -168,6 +177,8 @@ type churner struct {
 	backend
 	to   io.Writer
 	from *bufio.Reader
+
+	commits int // until the last pause
 }
 
 func startChurner(t *testing.T, name string) *churner {
@@ -203,14 +214,15 @@ func (c *churner) pause() map[int]int {
 	c.Helper()
 	c.goOn(0)
 	line, err := c.from.ReadBytes('\n')
-	var ports []int
+	var at books
 	if err == nil {
-		err = json.Unmarshal(line, &ports)
+		err = json.Unmarshal(line, &at)
 	}
 	if err != nil {
 		c.Fatalf("%s: the churner ended: %v (what it said stands above)", c.name, err)
 	}
-	return count(ports)
+	c.commits = at.Commits
+	return count(at.Ports)
 }
 
 func count(ports []int) map[int]int {
