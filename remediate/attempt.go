@@ -12,35 +12,9 @@ import (
 	"github.com/natwarden/natwarden/rollback"
 )
 
-// patience is how long a run tries again in all because others write faster
-// than it reads and sends. Between two tries it rests, each time longer up to
-// longestRest, so that whoever writes comes to an end.
-const (
-	patience    = 20 * time.Second
-	longestRest = 50 * time.Millisecond
-	restMore    = time.Millisecond
-)
-
-// patiently does again what others overtook, while the run has patience. What was
-// planned and is gone does not come back by waiting.
-func (r *run) patiently(ctx context.Context, do func() error) error {
-	for n := range time.Duration(1 << 20) {
-		began := time.Now()
-		err := do()
-		if !errors.Is(err, change.ErrStale) || errors.Is(err, change.ErrGone) {
-			return err
-		}
-		rest := min(n*restMore, longestRest)
-		if r.patience -= time.Since(began) + rest; r.patience < 0 || sleep(ctx, rest) != nil {
-			return err
-		}
-	}
-	return change.ErrStale
-}
-
 // read reads a group's world as it is now, however restless others are.
 func (r *run) read(ctx context.Context, g *group) (world *change.World, err error) {
-	err = r.patiently(ctx, func() error { world, err = g.read(ctx); return err })
+	err = r.patience.try(ctx, func() error { world, err = g.read(ctx); return err })
 	return world, err
 }
 
@@ -58,7 +32,7 @@ func (r *run) edit(ctx context.Context, index int) error {
 	}
 	defer release()
 	tried := 0
-	err = r.patiently(ctx, func() error { tried++; return r.attempt(ctx, index, tried) })
+	err = r.patience.try(ctx, func() error { tried++; return r.attempt(ctx, index, tried) })
 	if err != nil {
 		return fmt.Errorf("changing %s (tried %d times): %w", g.label(), tried, err)
 	}
@@ -71,6 +45,9 @@ func (r *run) attempt(ctx context.Context, index, number int) error {
 	g := r.planned.groups[index]
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("interrupted: %w", err)
+	}
+	if number > 1 && number%2 == 1 && g.chasable() {
+		return r.chase(ctx, index)
 	}
 	if number > 1 || g.holder() != nil {
 		if err := g.freshen(ctx); err != nil {
@@ -182,22 +159,79 @@ func (g *group) freshen(ctx context.Context) error {
 // again makes the steps of a group anew after others wrote. It must be the
 // same steps, proven again: anything else is for the user to look at.
 func (g *group) again(ctx context.Context) error {
-	before := g.steps
-	_, failed, err := g.make(ctx)
+	next := *g
+	_, failed, err := next.make(ctx, func() bool { return next.sameObjects(g) })
 	if err != nil {
 		return err
 	}
-	if !sameSteps(before, g.steps) {
+	if !sameSteps(g.steps, next.steps) {
 		return fmt.Errorf("the steps are no longer the same: %w", change.ErrGone)
 	}
-	accepted := irreversible(before)
+	accepted := irreversible(g.steps)
 	for i, why := range failed {
-		if !accepted[stepKey(g.steps[i])] {
-			return fmt.Errorf("%s can no longer be put back: %s", where(g.steps[i]), why)
+		if !accepted[stepKey(next.steps[i])] {
+			return fmt.Errorf("%s can no longer be put back: %s", where(next.steps[i]), why)
 		}
-		g.steps[i].Reversible = false
+		next.steps[i].Reversible = false
 	}
+	*g = next
 	return nil
+}
+
+// sameObjects says whether the steps are about the very objects that were proven
+// before, by the numbers that the kernel gave them: the same bytes in the same tables
+// need no other proof, and on a host where others write all the time there is no time for it.
+func (g *group) sameObjects(proven *group) bool {
+	if !g.numbered() || !proven.numbered() || len(g.steps) != len(proven.steps) {
+		return false
+	}
+	return slices.EqualFunc(g.steps, proven.steps, func(a, b change.Step) bool {
+		table := tableOf(a.Before)
+		return stepKey(a) == stepKey(b) && a.Before.Handle == b.Before.Handle && a.Reversible && b.Reversible &&
+			g.world.Tables[table] == proven.world.Tables[table]
+	})
+}
+
+// numbered says whether every step deletes a rule that the kernel has numbered.
+func (g *group) numbered() bool {
+	return !slices.ContainsFunc(g.steps, func(s change.Step) bool {
+		return !isRemoval(s) || s.Before.Handle == 0 || g.world.Tables[tableOf(s.Before)] == 0
+	})
+}
+
+func tableOf(o *change.Object) string { return string(o.Family) + " " + o.Table }
+
+// chasing is how long the rules are chased before they are looked at again.
+const chasing = time.Second
+
+// chasable says whether the group's steps can be chased.
+func (g *group) chasable() bool {
+	_, can := g.editor.(change.Chaser)
+	sets := slices.ContainsFunc(g.steps, func(s change.Step) bool { return len(s.Object().Parts) > 0 })
+	return can && g.intended && g.numbered() && !sets
+}
+
+// chase deletes the very rules that were proven, between two commits of others.
+// What those changed beside them is not read.
+func (r *run) chase(ctx context.Context, index int) error {
+	g := r.planned.groups[index]
+	soon, stop := context.WithTimeout(ctx, chasing)
+	defer stop()
+	err := g.space.within(soon, func(ctx context.Context) error {
+		_, err := g.editor.(change.Chaser).Chase(ctx, g.world.Tables, g.steps)
+		return err
+	})
+	switch {
+	case errors.Is(err, change.ErrGone): // it may have been loaded anew: that is looked at next
+		return fmt.Errorf("%s: %w", err.Error(), change.ErrStale)
+	case errors.Is(err, change.ErrStale):
+		return err
+	}
+	r.edited = append(r.edited, index)
+	if err == nil {
+		g.lookAfter(ctx)
+	}
+	return err
 }
 
 func sameStep(a, b change.Step) bool {

@@ -208,10 +208,13 @@ func (b *back) prepareGroup(ctx context.Context, recorded rollback.Group, index 
 		space: space, editor: b.editors[editor], steps: recorded.Steps, world: &change.World{Places: recorded.Before},
 	}}
 	b.groups = append(b.groups, g)
-	if err := g.find(ctx); err != nil {
-		return err
-	}
-	return g.prove(ctx)
+	left := patience(b.o.Patience)
+	return left.try(ctx, func() error {
+		if err := g.find(ctx); err != nil {
+			return err
+		}
+		return g.prove(ctx)
+	})
 }
 
 // enter opens the namespace of a label and says why it is not the one that was
@@ -302,6 +305,20 @@ func (g *backGroup) prove(ctx context.Context) error {
 		g.closeRanks()
 	}
 	return err
+}
+
+// findAgain finds after others wrote. Where the same steps as before come back, and
+// none was refused, they are not proven again: the transaction is guarded, and
+// whoever writes all the time leaves no time for it.
+func (g *backGroup) findAgain(ctx context.Context) error {
+	before := g.steps
+	if err := g.find(ctx); err != nil {
+		return err
+	}
+	if len(g.refused) == 0 && sameSteps(before, g.steps) {
+		return nil
+	}
+	return g.prove(ctx)
 }
 
 // closeRanks gives the steps that were not refused their places anew, for those

@@ -118,7 +118,7 @@ func (b *back) putBack(ctx context.Context, g *backGroup) error {
 	}
 	began, err := time.Now(), b.send(ctx, g)
 	for i := 1; errors.Is(err, change.ErrStale) && worthwhile(i, began, err); i++ {
-		if err = errors.Join(g.find(ctx), g.prove(ctx)); err == nil {
+		if err = g.findAgain(ctx); err == nil {
 			err = b.send(ctx, g)
 		}
 	}

@@ -22,7 +22,7 @@ const tries = 3
 // With Options.DryRun it plans and proves the same steps and changes nothing.
 func Run(ctx context.Context, rows []host.Redirect, blind []host.Blind, spaces []Space, editors []change.Editor, o Options) (*Result, error) {
 	r := &run{rows: rows, spaces: spaces, editors: editors, o: o.withDefaults(), result: newResult(blind), ended: func(*Result, error) {}}
-	r.patience = r.o.Patience
+	r.patience = patience(r.o.Patience)
 	defer r.listen(ctx)()
 	err := r.take(o.Exactly)
 	if err == nil {
@@ -67,8 +67,8 @@ type run struct {
 	heard     map[string]Witness         // by label: who else changes rules
 	listening map[string][]host.Listener // by label, before the change
 	ended     func(*Result, error)       // writes the end into the action log
-	patience  time.Duration              // that is left
-	edited    []int                      // indices of the groups that may have been edited, in order
+	patience  patience
+	edited    []int // indices of the groups that may have been edited, in order
 }
 
 func (o Options) withDefaults() Options {
@@ -76,7 +76,7 @@ func (o Options) withDefaults() Options {
 		o.Now = time.Now
 	}
 	if o.Patience == 0 {
-		o.Patience = patience
+		o.Patience = usualPatience
 	}
 	return o
 }
@@ -85,7 +85,7 @@ func (o Options) withDefaults() Options {
 // be made the one before stands, to be told.
 func (r *run) plan(ctx context.Context) error {
 	var made *plan
-	err := r.patiently(ctx, func() (err error) {
+	err := r.patience.try(ctx, func() (err error) {
 		made, err = makePlan(ctx, r.rows, r.spaces, r.editors, r.o)
 		return err
 	})

@@ -21,7 +21,7 @@ const verifyPatience = 10 * time.Second
 // verify reads the host again: what was planned is gone, every other
 // fingerprint and its order are as before, and the listeners are still there.
 func (r *run) verify(ctx context.Context) error {
-	r.patience = max(r.patience, verifyPatience)
+	r.patience = max(r.patience, patience(verifyPatience))
 	var wrong []string
 	for _, g := range r.planned.groups {
 		world, err := r.read(ctx, g)

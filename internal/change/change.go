@@ -132,6 +132,9 @@ type World struct {
 	// "ip nat PREROUTING" to its rules, "ip nat @web" to the elements of a set
 	// (sorted; sets that packets fill are left out), "ip nat" to its chains and sets.
 	Places map[string][]string
+	// Tables are the kernel's own numbers of the tables ("ip nat"), where it has
+	// some: a table that was made anew has another.
+	Tables map[string]uint64
 	// Files are what a snapshot keeps, by file name: raw bytes and readable text.
 	Files map[string][]byte
 	// Readable makes the files that only a person reads, for a snapshot; nil for
@@ -182,6 +185,17 @@ type Holder interface {
 	// Hold takes the lock and gives a context by which the methods of the editor know
 	// that it is held, and what lets it go. An ErrBusy names who holds it.
 	Hold(ctx context.Context) (held context.Context, release func(), err error)
+}
+
+// Chaser is an Editor that can ask for single rules by their handles, and so delete
+// those that were read in the short moment between two transactions of others, whatever
+// these add and take beside them.
+type Chaser interface {
+	// Chase deletes rules, in one transaction, as long as their tables are those of
+	// the given numbers. It tries until it comes through or ctx ends (ErrStale). A rule or
+	// table that is not the same any more is an ErrGone, steps that are no deletions of plain
+	// rules an ErrStale. Nothing happened then.
+	Chase(ctx context.Context, tables map[string]uint64, steps []Step) (Outcome, error)
 }
 
 // Outcome is what Edit could not do exactly as asked.

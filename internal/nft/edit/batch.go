@@ -116,13 +116,21 @@ func (b *batch) send(ctx context.Context, commit bool) (answers, error) {
 		return answers{}, err
 	}
 	defer c.Close()
-	c.Reasons()
-	datagram := b.datagram(commit)
-	// One send must hold the batch, the receive buffer an error for every message.
-	if err := c.Buffers(2*len(datagram)+1<<16, 1<<20+2048*int(b.seq)); err != nil {
+	if err := b.prepare(c); err != nil {
 		return answers{}, err
 	}
-	if err := c.Send(datagram); err != nil {
+	return b.sendBy(ctx, c, commit)
+}
+
+// prepare makes a socket fit to send the batch by.
+func (b *batch) prepare(c *nft.Conn) error {
+	c.Reasons()
+	// One send must hold the batch, the receive buffer an error for every message.
+	return c.Buffers(2*len(b.messages)+1<<17, 1<<20+2048*int(b.seq))
+}
+
+func (b *batch) sendBy(ctx context.Context, c *nft.Conn, commit bool) (answers, error) {
+	if err := c.Send(b.datagram(commit)); err != nil {
 		return answers{}, fmt.Errorf("sending a batch of %d messages to nf_tables: %w", b.seq, err)
 	}
 	a, err := b.listen(ctx, c, commit)

@@ -31,6 +31,12 @@ const attempts = 8
 // Check has the kernel validate, and throw away, one batch of the steps and
 // then of their inverses: it proves that they can be applied and taken back.
 func (e editor) Check(ctx context.Context, steps []change.Step) (map[int]string, error) {
+	if d := e.keeper.Last(); d != nil {
+		failed, err := check(ctx, viewOf(d), steps)
+		if !errors.Is(err, change.ErrStale) {
+			return failed, err
+		}
+	}
 	for range attempts {
 		failed, err := e.check(ctx, steps)
 		if !errors.Is(err, change.ErrStale) {
@@ -45,6 +51,19 @@ func (e editor) check(ctx context.Context, steps []change.Step) (map[int]string,
 	if err != nil {
 		return nil, err
 	}
+	failed, err := check(ctx, v, steps)
+	if errors.Is(err, errNothing) {
+		err = nil
+	}
+	return failed, err
+}
+
+// errNothing says that no message was sent, so that nothing tells whether what
+// was read still stands.
+var errNothing = fmt.Errorf("there was nothing to ask the kernel: %w", change.ErrStale)
+
+// check is guarded by the generation of what was read.
+func check(ctx context.Context, v *view, steps []change.Step) (map[int]string, error) {
 	b := newBatch(ctx, v)
 	b.proof = true
 	if err := b.apply(numbered(steps)); err != nil {
@@ -52,6 +71,9 @@ func (e editor) check(ctx context.Context, steps []change.Step) (map[int]string,
 	}
 	if err := b.apply(inverted(steps)); err != nil {
 		return nil, err
+	}
+	if len(b.messages) == 0 {
+		return b.undone, errNothing
 	}
 	a, err := b.send(ctx, false)
 	if err != nil {
@@ -88,7 +110,7 @@ func (e editor) Edit(ctx context.Context, generation uint32, steps []change.Step
 }
 
 func (e editor) edit(ctx context.Context, generation uint32, steps []change.Step) (change.Outcome, error) {
-	v, err := e.read(ctx)
+	v, err := e.readOf(ctx, generation)
 	if err != nil {
 		return change.Outcome{}, err
 	}

@@ -324,7 +324,9 @@ func TestStaleRefsAreRefused(t *testing.T) {
 // its kind is known by its content, one of several is not.
 func TestARuleIsFoundAfterAReload(t *testing.T) {
 	s := labtest.New(t, "nft")
-	load := func(rules string) { s.MustRun(t, "flush ruleset\ntable ip t { chain c { "+rules+"\n }; }", "nft", "-f", "-") }
+	load := func(rules string) {
+		s.MustRun(t, "flush ruleset\ntable ip t { chain c { "+rules+"\n }; }", "nft", "-f", "-")
+	}
 	load("tcp dport 1 accept; tcp dport 2 accept; tcp dport 3 accept; tcp dport 3 accept")
 	var refs []host.Ref
 	s.MustDo(t, func(ctx context.Context) error {

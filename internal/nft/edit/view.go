@@ -65,6 +65,15 @@ func (e editor) read(ctx context.Context) (*view, error) {
 	return viewOf(d), nil
 }
 
+// readOf gives the rules of a generation from which a batch is made that the
+// same generation guards; where they are not kept, those of now.
+func (e editor) readOf(ctx context.Context, generation uint32) (*view, error) {
+	if d := e.keeper.Last(); d != nil && d.Generation == generation {
+		return viewOf(d), nil
+	}
+	return e.read(ctx)
+}
+
 // dump reads what is there now. Rules that others change all the time make
 // whatever was planned stale.
 func (e editor) dump(ctx context.Context) (*nft.Dump, error) {

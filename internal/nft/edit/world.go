@@ -29,9 +29,10 @@ func (e editor) World(ctx context.Context) (*change.World, error) {
 }
 
 func worldOf(d *nft.Dump) *change.World {
-	places := map[string][]string{}
+	places, tables := map[string][]string{}, map[string]uint64{}
 	for _, t := range viewOf(d).order {
 		where := fmt.Sprintf("%s %s", familyName(t.Family), t.Name)
+		tables[where] = t.Handle
 		places[where] = append(places[where], t.contents()...)
 		for _, c := range t.Chains {
 			if cv := t.chains[c.Name]; !cv.anonymous() {
@@ -50,6 +51,7 @@ func worldOf(d *nft.Dump) *change.World {
 		Backend:    Backend,
 		Generation: d.Generation,
 		Places:     places,
+		Tables:     tables,
 		Files:      map[string][]byte{FileName: WriteFile(d)},
 		Readable: func() map[string][]byte {
 			return map[string][]byte{"nf_tables.txt": []byte(nft.Listing(d, nft.Env{Now: time.Now()}))}
