@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/natwarden/natwarden/internal/change"
 	"github.com/natwarden/natwarden/rollback"
@@ -137,16 +136,15 @@ func (f *full) edit(ctx context.Context, index int) error {
 	if err := f.write(rollback.Entry{Event: rollback.Intend, Group: index}); err != nil {
 		return err
 	}
-	err := p.send(ctx, p.steps, p.world.Generation)
-	for n := range editTries {
-		if !errors.Is(err, change.ErrStale) {
-			break
+	left, tried := patience(f.o.Patience), 0
+	err := left.try(ctx, func() error {
+		if tried++; tried > 1 {
+			if err := p.again(ctx); err != nil {
+				return err
+			}
 		}
-		if same, readErr := p.again(ctx, n); readErr != nil || !same {
-			return errors.Join(err, readErr)
-		}
-		err = p.send(ctx, p.steps, p.world.Generation)
-	}
+		return p.send(ctx, p.steps, p.world.Generation)
+	})
 	f.touched = f.touched || !errors.Is(err, change.ErrStale) // an error does not say that nothing happened
 	if err != nil {
 		return fmt.Errorf("restoring the tables of %s: %w", p.label(), err)
@@ -154,23 +152,20 @@ func (f *full) edit(ctx context.Context, index int) error {
 	return f.write(rollback.Entry{Event: rollback.DoneEvent, Group: index})
 }
 
-// again reads the world once more, and says whether the tables are the same.
-func (p *tablesPart) again(ctx context.Context, n int) (same bool, err error) {
-	if err := sleep(ctx, time.Duration(n)*editRest); err != nil {
-		return false, err
-	}
+// again reads the world once more; an ErrGone where the tables are not the same.
+func (p *tablesPart) again(ctx context.Context) error {
 	world, err := p.read(ctx)
 	if err != nil {
-		return false, err
+		return err
 	}
 	now, err := p.tables(ctx, world)
 	for _, s := range p.steps {
 		if !change.SameTable(objectIn(now, s.Object()), s.Before) {
-			return false, err
+			return errors.Join(fmt.Errorf("%s changed: %w", where(s), change.ErrGone), err)
 		}
 	}
 	p.world = world
-	return true, err
+	return err
 }
 
 // verify reads everything again: the tables are those of the snapshot, and
