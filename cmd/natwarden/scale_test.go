@@ -34,13 +34,13 @@ func TestFiveHundredNamespaces(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	began := time.Now()
+	began, cost := time.Now(), labtest.Spent(t)
 	found, _ := netns.List(t.Context(), netns.AllSpaces())
 	defer netns.Close(found)
 	listed := time.Since(began)
 	in := spaces.input(t, found)
 	r, err := audit.Run(t.Context(), in, policy.Builtin(), time.Now())
-	took := time.Since(began)
+	took, spent := time.Since(began), labtest.Spent(t)-cost
 	runtime.ReadMemStats(&after)
 	if err != nil {
 		t.Fatal(err)
@@ -53,8 +53,8 @@ func TestFiveHundredNamespaces(t *testing.T) {
 	}
 	t.Logf("%d namespaces, %d open files: found in %v, audited in %v, %d MiB in use, %d MiB allocated in all", namespaces, processes*files,
 		listed.Round(time.Millisecond), took.Round(time.Millisecond), after.HeapInuse>>20, (after.TotalAlloc-before.TotalAlloc)>>20)
-	if limit := 30 * time.Second; took > limit {
-		t.Errorf("it took %v, more than %v", took, limit)
+	if limit := 30 * time.Second; spent > limit {
+		t.Errorf("it took %v, of which others on this machine had no part in %v: more than %v", took, spent, limit)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,12 +16,13 @@ import (
 func TestADumpIsOfOneGeneration(t *testing.T) {
 	s := labtest.New(t, "nft")
 	s.MustRun(t, "table ip t { chain a { }; chain b { }; set s { type mark; }; }", "nft", "-f", "-")
-	ctx, stop := context.WithTimeout(context.Background(), 700*time.Millisecond)
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute) // a busy machine needs long for enough commits
 	defer stop()
-	done := make(chan int)
-	go func() { done <- churn(ctx, s) }()
+	var commits atomic.Int32
+	done := make(chan struct{})
+	go func() { defer close(done); churn(ctx, s, &commits) }()
 	whole := 0
-	for ctx.Err() == nil {
+	for began := time.Now(); ctx.Err() == nil && (commits.Load() < 5 || whole < 5 || time.Since(began) < 700*time.Millisecond); {
 		var d *Dump
 		err := s.Do(context.Background(), func(ctx context.Context) (err error) {
 			d, err = Read(ctx, Options{})
@@ -38,13 +40,16 @@ func TestADumpIsOfOneGeneration(t *testing.T) {
 			t.Errorf("a torn dump: %d and %d rules, %d elements", a, b, n)
 		}
 	}
-	if commits := <-done; commits < 5 || whole < 5 {
-		t.Errorf("%d commits, %d whole dumps: too few to show anything", commits, whole)
+	stop()
+	<-done
+	if commits.Load() < 5 || whole < 5 {
+		t.Errorf("%d commits, %d whole dumps: too few to show anything", commits.Load(), whole)
 	}
 }
 
-// churn commits batches that give two chains and a set equally many members.
-func churn(ctx context.Context, s labtest.Space) (commits int) {
+// churn commits batches that give two chains and a set equally many members, and
+// counts them.
+func churn(ctx context.Context, s labtest.Space, commits *atomic.Int32) {
 	for n := 0; ctx.Err() == nil; n++ {
 		var b strings.Builder
 		b.WriteString("flush chain ip t a\nflush chain ip t b\nflush set ip t s\n")
@@ -52,11 +57,10 @@ func churn(ctx context.Context, s labtest.Space) (commits int) {
 			fmt.Fprintf(&b, "add rule ip t a mark %d accept\nadd rule ip t b mark %d accept\nadd element ip t s { %d }\n", i, i, i)
 		}
 		if _, err := s.Run(ctx, b.String(), "nft", "-f", "-"); err == nil {
-			commits++
+			commits.Add(1)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	return commits
 }
 
 func TestManyRulesAreReadWhole(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -71,6 +72,9 @@ func (l *diffLab) cables(t testing.TB) {
 	for _, s := range []labtest.Space{l.client, l.host, l.a, l.b} {
 		s.MustRun(t, "", "ip", "link", "set", "lo", "up")
 	}
+	l.host.MustDo(t, func(context.Context) error { // its own addresses of the links are there at once
+		return os.WriteFile("/proc/sys/net/ipv6/conf/default/accept_dad", []byte("0"), 0)
+	})
 	cable := func(s labtest.Space, outer, inner string, n int) {
 		s.MustDo(t, func(context.Context) error {
 			return veth(outer, inner, l.host.Handle().Fd())
@@ -105,7 +109,22 @@ func (l *diffLab) cables(t testing.TB) {
 		}
 		return nil
 	})
-	time.Sleep(50 * time.Millisecond)
+	l.linksAreUp(t)
+}
+
+// linksAreUp waits until each interface of the host has the address that the kernel
+// gives it in the background: whether it is the host's own changes what is answered.
+func (l *diffLab) linksAreUp(t testing.TB) {
+	t.Helper()
+	for until := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		text := l.host.MustRun(t, "", "ip", "-6", "-o", "addr", "show", "scope", "link")
+		if !strings.Contains(text, "tentative") && !slices.ContainsFunc([]string{"c0", "c1", "br0", "a0", "b0"}, func(dev string) bool { return !strings.Contains(text, ": "+dev+" ") }) {
+			return
+		}
+		if time.Now().After(until) {
+			t.Fatalf("the links do not come up:\n%s", text)
+		}
+	}
 }
 
 // acquaint fixes the neighbours on a cable: whether they hear each other's

@@ -100,7 +100,7 @@ func TestWatchingUDP(t *testing.T) {
 			l.waitFor(5300)
 			l.python(udpVisits, hostAddr, "5300")
 			time.Sleep(200 * time.Millisecond)
-			rows := l.watch(5300, 3*time.Second)
+			rows := l.watched(5300, c.want)
 			if got := lines(rows); got != strings.Replace(c.want, "PYTHON", pythonName(t), 1) {
 				t.Errorf("watched\n%s\nwant\n%s", got, c.want)
 			}
