@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,6 +23,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "6"); err != nil { // the tests mostly wait; -parallel still decides
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){"natwarden": main})
 }
 
@@ -32,6 +37,11 @@ const (
 	envHome   = "NATWARDEN_TEST_HOME_NETNS" // identity of the machine's; never to be touched
 	envMounts = "NATWARDEN_TEST_HOME_MNT"
 )
+
+// withoutDelay spares each natwarden that is built for the race detector the
+// second that it would sleep when it ends (what is being reported is waited for
+// all the same): https://go.dev/doc/articles/race_detector#Options
+const withoutDelay = "atexit_sleep_ms=0"
 
 // TestScripts runs each script of testdata/script in network, PID and mount
 // namespaces of its own: the test binary runs itself there.
@@ -76,12 +86,12 @@ func runInside(t *testing.T, script string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithTimeout(context.Background(), 4*time.Minute)
+	ctx, stop := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer stop()
 	var out []byte
 	err = space.Do(ctx, func(ctx context.Context) error {
 		cmd := exec.CommandContext(ctx, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
-			os.Args[0], "-test.run=^TestInside$", "-test.v", "-test.timeout=4m")
+			os.Args[0], "-test.run=^TestInside$", "-test.v", "-test.timeout=5m")
 		cmd.Env = append(os.Environ(), envScript+"="+script, envSpace+"="+identity(t, space.Handle()),
 			envHome+"="+identity(t, home), envMounts+"="+mounts)
 		var err error
@@ -129,6 +139,7 @@ func TestInside(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("NATWARDEN_TEST", "1")
+			e.Setenv("GORACE", cmp.Or(os.Getenv("GORACE"), withoutDelay))
 			return nil
 		},
 	})
