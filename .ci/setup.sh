@@ -1,14 +1,62 @@
+# shellcheck shell=bash
 # Shell functions of test.sh and .ci/run; sourced, not run.
 
 # settle_environment makes a run independent of whoever starts it: locale, go
 # flags, a missing HOME.
 settle_environment() {
-	export LC_ALL=C GOFLAGS= GOWORK=off
+	export LC_ALL=C GOFLAGS='' GOWORK=off
 	export HOME="${HOME:-/root}"
-	[ -d "$HOME" ] && [ -w "$HOME" ] || export HOME="${TMPDIR:-/tmp}"
+	{ [ -d "$HOME" ] && [ -w "$HOME" ]; } || export HOME="${TMPDIR:-/tmp}"
 	export PATH="$PATH:/usr/local/go/bin:/usr/local/sbin:/usr/sbin:/sbin"
 	command -v go >/dev/null || { echo "go is not on the PATH: install Go (https://go.dev/dl)" >&2; exit 1; }
 	exec </dev/null
+}
+
+# scratch_folder makes a folder, $scratch, that goes with the script, together with
+# all that runs beside it, whatever ends the script.
+scratch_folder() {
+	scratch=$(mktemp -d)
+	trap clean_up EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+	trap 'exit 129' HUP
+}
+
+# beside NAME COMMAND... runs a command in the background, and keeps what it prints
+# until await NAME. It has a process group of its own, by which all of it is ended,
+# and a temporary folder of its own in $scratch.
+declare -A beside=()
+beside() {
+	local name=$1
+	shift
+	mkdir "$scratch/$name"
+	set -m
+	TMPDIR=$scratch/$name "$@" >"$scratch/$name.log" 2>&1 &
+	set +m
+	beside[$name]=$!
+}
+
+# await NAME prints what the command beside said, and gives its exit code.
+await() {
+	local status=0
+	wait "${beside[$1]}" || status=$?
+	unset "beside[$1]"
+	cat "$scratch/$1.log"
+	return "$status"
+}
+
+# clean_up ends what still runs beside: by TERM, and what is deaf to that (unshare,
+# the first process of a PID namespace) by KILL.
+clean_up() {
+	local signal pid
+	if [ ${#beside[@]} != 0 ]; then
+		for signal in TERM KILL; do
+			for pid in "${beside[@]}"; do kill "-$signal" -- "-$pid" || true; done
+			[ "$signal" = KILL ] || sleep 2
+		done
+		wait
+	fi 2>/dev/null
+	rm -rf "$scratch"
 }
 
 # install_missing installs those of the named Debian packages that are not
