@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"strconv"
+
+	"github.com/natwarden/natwarden/internal/proc"
 )
 
 // isAgent knows the programs that manage a host from elsewhere.
@@ -22,11 +24,13 @@ func isAgent(name string) bool {
 	}, name)
 }
 
-// agents adds the connections of the agents that run at the moment. One that
-// only calls now and then has none between, and cannot be seen.
+// agents adds the connections of the agents that run at the moment, and of the
+// programs that read disks and file systems. An agent that only calls now and then has
+// none between, and cannot be seen.
 func (f *finder) agents(ctx context.Context) {
 	f.each(ctx, func(pid int) {
-		if !slices.ContainsFunc(names(pid), isAgent) && !slices.ContainsFunc(scripts(pid), isAgent) {
+		words := f.agent(pid)
+		if words == "" {
 			return
 		}
 		n := 0
@@ -36,9 +40,27 @@ func (f *finder) agents(ctx context.Context) {
 			}
 			n++
 			dialed := !f.accepted(&s)
-			f.add(f.asked.Remote, fmt.Sprintf("the connection of %s (pid %d) %s", first(names(pid)), pid, ends(&s, dialed)), s, dialed, pid)
+			f.add(f.asked.Remote, fmt.Sprintf("the connection of %s %s", words, ends(&s, dialed)), s, dialed, pid)
 		}
 	})
+}
+
+// agent says what a process is called, with what it does for the host; "" where it is
+// none of those that count.
+func (f *finder) agent(pid int) string {
+	own := names(pid)
+	words := fmt.Sprintf("%s (pid %d)", first(own), pid)
+	switch {
+	case slices.ContainsFunc(own, isAgent), slices.ContainsFunc(scripts(pid), isAgent):
+		return words
+	case slices.ContainsFunc(own, isStorage):
+		return words + ", by which a file system or disk is read,"
+	case slices.Contains(own, "ssh"): // sshfs has ssh hold its connection
+		if life, err := proc.LifeOf(pid); err == nil && slices.ContainsFunc(names(life.Parent), isStorage) {
+			return words + ", by which a file system is read,"
+		}
+	}
+	return ""
 }
 
 // each visits the processes that can be seen, but natwarden itself.

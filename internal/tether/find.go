@@ -37,6 +37,8 @@ func Find(ctx context.Context, asked Asked) []host.Line {
 	f.caller(ctx)
 	f.agents(ctx)
 	f.files()
+	f.disks(sysfs)
+	f.kernel(ctx)
 	return f.lines
 }
 
