@@ -1,6 +1,7 @@
 package remediate_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -450,11 +451,11 @@ func (c *checker) between(chain string, was, end []string, i int) {
 }
 
 // moved says whether others changed the order of what stayed: then "between" is
-// a matter of whom one asks.
+// a matter of whom one asks. A rule that lost an element is whole again where it was moved to.
 func (c *checker) moved(chain string, was []string) bool {
-	last := -1
+	last, whole := -1, c.edited(chain)
 	for _, text := range c.now[chain] {
-		i := slices.Index(was, text)
+		i := slices.Index(was, cmp.Or(whole[text], text))
 		if i >= 0 && i < last {
 			return true
 		}
