@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -61,7 +62,7 @@ func runVerify(ctx context.Context, a *app, args []string) error {
 	}
 	if change != nil && !change.IsRolledBack() {
 		v.Ended = endedBy(change)
-		if err := v.read(ctx, a); err != nil {
+		if err := v.read(ctx, a, change); err != nil {
 			return err
 		}
 	}
@@ -109,7 +110,7 @@ func endedBy(c *rollback.Change) []string {
 
 // read looks at the host for what should be gone. An id is the same as long as
 // a redirect does the same at the same place, whatever its handle.
-func (v *verification) read(ctx context.Context, a *app) error {
+func (v *verification) read(ctx context.Context, a *app, c *rollback.Change) error {
 	pol, err := a.policyOrBuiltin()
 	if err != nil {
 		return err
@@ -129,9 +130,37 @@ func (v *verification) read(ctx context.Context, a *app) error {
 			v.Back = append(v.Back, remediate.Left{ID: r.ID, Why: "it is back: " + headline(r)})
 		}
 	}
-	v.Blind = report.Blind
+	here, err := rollback.Here(version, time.Now(), nil)
+	if err != nil {
+		return err
+	}
+	v.Blind = append(unseenSpaces(c.Plan.Origin, here, s.found, !slices.Contains(s.scope.Values(), "all")), report.Blind...)
 	v.judge()
 	return nil
+}
+
+// unseenSpaces names the network namespaces that the change changed and that were
+// not looked at: --netns leaves them out, or what bears their name is another one, as
+// where natwarden was started elsewhere. One that is gone took its rules with it.
+func unseenSpaces(then, here rollback.Origin, found []netns.Space, narrowed bool) []host.Blind {
+	out := []host.Blind{}
+	for _, changed := range then.Netns {
+		what, why := "network namespace "+changed.Label, ""
+		if changed.Label == "" {
+			what = "the network namespace in which the change was made"
+		}
+		i := slices.IndexFunc(found, func(s netns.Space) bool { return s.Label == changed.Label })
+		switch {
+		case i < 0 && narrowed:
+			why = "--netns leaves it out"
+		case i >= 0 && then.SameBoot(here) && found[i].ID != (netns.ID{Dev: changed.Dev, Ino: changed.Ino}):
+			why = "natwarden looks at another one: run verify where remediate ran"
+		}
+		if why != "" {
+			out = append(out, host.Blind{Source: "scope", What: what, Why: why})
+		}
+	}
+	return out
 }
 
 func (v *verification) judge() {
