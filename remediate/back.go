@@ -138,16 +138,26 @@ func (b *back) others(ctx context.Context) error {
 	if damaged != nil { // no reason to keep back what can be put back
 		b.say(damaged.Error())
 	}
+	again := false
 	for _, c := range open {
-		if c.ID == b.change.ID {
+		full := c.Plan.Restores != "" // it must end before the change that it restores
+		if c.ID == b.change.ID && !full {
 			continue
 		}
+		again = again || c.ID == b.change.ID
 		if err := b.recover(ctx, c); err != nil {
 			return err
 		}
 	}
 	b.result.Change, b.result.Snapshot = b.change.ID, b.change.Plan.Snapshot
-	return nil
+	if !again {
+		return nil
+	}
+	c, err := b.store.Load(b.change.ID)
+	if err == nil {
+		b.change = c
+	}
+	return err
 }
 
 func (b *back) close() {

@@ -55,9 +55,14 @@ func (f *full) letGoOfParts() {
 	for _, p := range f.parts {
 		p.space.close()
 	}
+	f.letGoOfJournal()
+}
+
+func (f *full) letGoOfJournal() {
 	if f.made != nil {
 		_ = f.made.Close() // every line of it is on the disk already
 	}
+	f.made, f.id = nil, ""
 }
 
 // steps counts the tables to be restored.

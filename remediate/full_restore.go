@@ -23,8 +23,8 @@ func (f *full) restore(ctx context.Context) (code int, err error) {
 		}
 		ended(&r, err)
 	}()
-	if err != nil {
-		return exitFor(err), err
+	if err != nil && f.made == nil {
+		return exitFor(err), fmt.Errorf("%w; nothing was changed", err)
 	}
 	for i, p := range f.parts {
 		if err == nil && len(p.steps) > 0 {
@@ -45,7 +45,7 @@ func (f *full) restore(ctx context.Context) (code int, err error) {
 
 // begin takes the snapshot of what is there now and writes down what is to be done.
 func (f *full) begin(ctx context.Context) (ended func(*Result, error), err error) {
-	f.made, f.id = nil, ""
+	f.letGoOfJournal()
 	ended = func(*Result, error) {}
 	var ids []rollback.Netns
 	for _, p := range f.parts {

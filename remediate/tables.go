@@ -133,12 +133,12 @@ func (b *back) compareTables(ctx context.Context, g *backGroup, world *change.Wo
 // that stands again now, that it is no longer rolled back.
 func (b *back) reopen() {
 	of := b.change.Plan.Restores
-	if of == "" || b.recovering {
-		return // what was interrupted had not ended the other change
+	if of == "" {
+		return
 	}
 	c, err := b.store.Load(of)
-	if err != nil || !c.IsRolledBack() {
-		return // it is gone, or knows it
+	if err != nil || !c.IsRolledBack() || c.Stage() != rollback.Ended {
+		return // it is gone, or knows it, or recover ends it next
 	}
 	j, err := b.store.Continue(c)
 	if err == nil {
@@ -171,9 +171,9 @@ func (b *back) fullHint() {
 }
 
 // past gives the change that a full rollback was to take back where that failed
-// before it did anything: it is the newest that counts.
+// and was undone: then it is the newest that stands.
 func (b *back) past(newest *rollback.Change) (*rollback.Change, error) {
-	if of := newest.Plan.Restores; of != "" && newest.IsRolledBack() && !newest.WasDone() {
+	if of := newest.Plan.Restores; of != "" && newest.IsRolledBack() && !newest.WasVerified() {
 		return b.store.Load(of)
 	}
 	return newest, nil

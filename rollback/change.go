@@ -40,9 +40,9 @@ func (c *Change) IsRolledBack() bool {
 	return c.lastOf(Intend, DoneEvent, PartlyBack, RolledBack) == RolledBack
 }
 
-// WasDone says whether any group of the change was carried out, as far as the
-// journal knows.
-func (c *Change) WasDone() bool { return c.lastOf(DoneEvent) == DoneEvent }
+// WasVerified says whether the change was once carried out and proven, whatever
+// came after.
+func (c *Change) WasVerified() bool { return c.lastOf(Verified) == Verified }
 
 // IsVerified says whether the change was carried out and proven.
 func (c *Change) IsVerified() bool {

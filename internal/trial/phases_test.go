@@ -64,6 +64,9 @@ func phases() []phase {
 			before: func(b *bench) { b.want(0, b.plain(keep...)) }},
 		{name: "rollback of a change that waits", stride: 6, role: fault.Main, args: []string{"rollback", "--yes"}, may: nothingChanged(after, back),
 			before: func(b *bench) { b.want(0, b.plain(wait...)) }},
+		{name: "rollback --full", stride: 4, role: fault.Main, args: []string{"rollback", "--full", "--yes"},
+			may:    nothingChanged(after, map[int][]string{0: before, 4: after}),
+			before: func(b *bench) { b.want(0, b.plain(keep...)) }},
 		{name: "recover", stride: 2, role: fault.Main, args: []string{"recover"}, may: map[int][]string{0: before, 1: nil, 77: nil}, before: halfway},
 		{name: "watchdog", stride: 8, role: "watchdog", args: short, may: nothingChanged(before, undone), settle: overdue},
 	}

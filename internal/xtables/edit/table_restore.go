@@ -71,6 +71,9 @@ func (w *world) checkTables(steps []change.Step) map[int]string {
 // differs says that a table is not as a step has it before; "" where it is.
 func (w *world) differs(s change.Step) string {
 	o := s.Object()
+	if o == nil || o.Kind != change.KindTable {
+		return "the step names no table"
+	}
 	key := tableKey{o.Family, o.Table}
 	now := ""
 	if t := w.tables[key]; t != nil && !t.idle() {
