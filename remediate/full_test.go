@@ -280,7 +280,10 @@ func TestFullRefusals(t *testing.T) {
 			o.Shown = r.Shown
 		}, "were shown"},
 		"somebody writes all the time": {func(_ *testing.T, nft, _ *tabled, _ *Options, _ *Result) {
-			nft.others = func() { nft.generation++; nft.places["ip nat POSTROUTING"] = append(nft.places["ip nat POSTROUTING"], "n") }
+			nft.others = func() {
+				nft.generation++
+				nft.places["ip nat POSTROUTING"] = append(nft.places["ip nat POSTROUTING"], "n")
+			}
 		}, "somebody else changes the tables"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -13,8 +13,7 @@ import (
 // TableFiles names the raw tables.
 func (*editor) TableFiles() []string { return []string{FileName} }
 
-// Tables gives the tables that World keeps. One without rules whose chains all
-// accept is none: it does nothing, and no program can take a table away.
+// Tables gives the tables that World keeps.
 func (e *editor) Tables(_ context.Context, files map[string][]byte) ([]change.Table, error) {
 	if files[FileName] == nil {
 		return nil, nil
@@ -26,10 +25,7 @@ func (e *editor) Tables(_ context.Context, files map[string][]byte) ([]change.Ta
 	w := take(d)
 	var out []change.Table
 	for _, t := range d.Tables {
-		key := tableKey{t.Family, t.Name}
-		if part := w.tables[key]; part == nil || !part.idle() {
-			out = append(out, w.tableObject(key, t))
-		}
+		out = append(out, w.tableObject(tableKey{t.Family, t.Name}, t))
 	}
 	return out, nil
 }
@@ -62,7 +58,8 @@ func (w *world) tableObject(key tableKey, t *xtables.Table) change.Table {
 	return out
 }
 
-// idle says whether the table does nothing.
+// idle says whether the table does nothing: it has no rules, and its chains
+// accept. No program can take a table away, so that is as good as none.
 func (t *table) idle() bool {
 	for _, c := range t.chains {
 		if c.hook < 0 || c.drops || len(c.rules) > 0 {
@@ -72,8 +69,12 @@ func (t *table) idle() bool {
 	return true
 }
 
-// fingerprint is that of the chains, their policies and rules, in order.
+// fingerprint is that of the chains, their policies and rules, in order; "" of
+// a table that does nothing.
 func (t *table) fingerprint() string {
+	if t.idle() {
+		return ""
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s %x\n", t.family, t.name, t.hooks)
 	for _, c := range t.chains {

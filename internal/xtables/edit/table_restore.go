@@ -76,7 +76,7 @@ func (w *world) differs(s change.Step) string {
 	}
 	key := tableKey{o.Family, o.Table}
 	now := ""
-	if t := w.tables[key]; t != nil && !t.idle() {
+	if t := w.tables[key]; t != nil {
 		now = t.fingerprint()
 	} else if w.broken[key] != nil {
 		now = "not laid out as iptables does it"
