@@ -1,14 +1,13 @@
 package nft
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,7 +15,7 @@ import (
 // names the process of each commit (NFT_MSG_NEWGEN to group NFNLGRP_NFTABLES);
 // changes of iptables-legacy make no event.
 type Watch struct {
-	conn *netlink.Conn
+	conn *Conn
 	seen []GenInfo
 }
 
@@ -26,16 +25,16 @@ func NewWatch() (*Watch, error) {
 	if !Loaded() {
 		return nil, nil
 	}
-	c, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	c, err := Open(context.Background())
 	if err != nil {
 		return nil, fmt.Errorf("opening the monitor of nf_tables: %w", err)
 	}
-	if err := c.JoinGroup(unix.NFNLGRP_NFTABLES); err != nil {
+	if err := c.sock.JoinGroup(unix.NFNLGRP_NFTABLES); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("opening the monitor of nf_tables: %w", err)
 	}
 	// A large commit overflows any buffer; then some names are missing, no more.
-	_ = c.SetReadBuffer(4 << 20)
+	_ = c.sock.SetReadBuffer(4 << 20)
 	return &Watch{conn: c}, nil
 }
 
@@ -77,32 +76,29 @@ func own(g GenInfo) bool {
 	return strings.Contains(string(status), fmt.Sprintf("\nTgid:\t%d\n", os.Getpid()))
 }
 
-// drain takes in what has arrived and waits for nothing.
+// drain takes in what has arrived and waits for nothing: the kernel tells of a
+// commit before it lets the next one begin. To wait with a deadline would hear nothing where
+// the machine is too busy to look before that.
 func (w *Watch) drain() {
 	for heard := 0; heard < maxHeard; {
-		if err := w.conn.SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
-			return
-		}
-		msgs, err := w.conn.Receive()
+		datagram, err := w.conn.ReceiveNow()
 		if errors.Is(err, unix.ENOBUFS) {
 			heard++
 			continue
 		}
-		if err != nil {
-			return // nothing more: the deadline
+		if err != nil || datagram == nil {
+			return
 		}
-		heard += len(msgs)
-		for _, m := range msgs {
-			w.take(m)
-		}
+		// What is torn names nobody.
+		_ = Messages(datagram, func(m Message) error { heard++; w.take(m); return nil })
 	}
 }
 
-func (w *Watch) take(m netlink.Message) {
-	if m.Header.Type != netlink.HeaderType(tables(unix.NFT_MSG_NEWGEN)) || len(m.Data) < NetfilterHead {
+func (w *Watch) take(m Message) {
+	if m.Type != tables(unix.NFT_MSG_NEWGEN) || len(m.Body) < NetfilterHead {
 		return
 	}
-	if g, err := ParseGeneration(m.Data[NetfilterHead:]); err == nil {
+	if g, err := ParseGeneration(m.Body[NetfilterHead:]); err == nil {
 		w.seen = append(w.seen, *g)
 	}
 }
