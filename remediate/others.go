@@ -64,6 +64,9 @@ func (r *run) blame(err error) error {
 	if by := r.changers(); by != "" {
 		return fmt.Errorf("%w; the rules were changed meanwhile by %s: try again when that is done", err, by)
 	}
+	if r.o.Exactly != nil { // it may have changed any time since the plan was made
+		return err
+	}
 	return fmt.Errorf("%w; somebody else changes the rules: try again when that is done", err)
 }
 

@@ -40,6 +40,7 @@ func runConfirm(ctx context.Context, a *app, args []string) error {
 	result, err := remediate.Confirm(ctx, first(args), resolve, editors(), a.recoverOptions())
 	if err == nil && !a.json() {
 		a.page().paragraph(green, "CONFIRMED: change "+result.Change+" stays.")
+		a.tellNotes(result)
 		return conclude(result.ExitCode)
 	}
 	return a.finish(result, err, recovered)

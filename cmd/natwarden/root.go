@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/natwarden/natwarden/internal/change"
 )
 
 // Options are the flags that every verb takes.
@@ -93,7 +95,11 @@ func (a *app) tell(err error) {
 	for _, line := range strings.Split(err.Error(), "\n") {
 		a.note("%s", clean(line))
 	}
-	if hint := hintFor(err); hint != "" {
+	hint := hintFor(err)
+	if a.planFile != "" && errors.Is(err, change.ErrStale) {
+		hint = "nothing was changed: make the plan anew with natwarden remediate --dry-run --plan-out FILE"
+	}
+	if hint != "" {
 		fmt.Fprintf(a.notes, "hint: %s\n", clean(hint))
 	}
 }

@@ -48,12 +48,17 @@ func (a *app) finish(r *remediate.Result, err error, words telling) error {
 	if err != nil {
 		a.tell(err)
 	}
-	if !a.Quiet {
-		for _, n := range r.Notes {
-			a.note("%s", clean(n))
-		}
-	}
+	a.tellNotes(r)
 	return conclude(r.ExitCode)
+}
+
+func (a *app) tellNotes(r *remediate.Result) {
+	if a.Quiet {
+		return
+	}
+	for _, n := range r.Notes {
+		a.note("%s", clean(n))
+	}
 }
 
 // writeResult writes what remediate or rollback did: the verdict, each step
@@ -90,6 +95,10 @@ func (p *page) resultLine(r *remediate.Result, words telling) {
 		text := words.nothing
 		if len(r.Left) > 0 {
 			p.paragraph(yellow, "NOTHING DONE: "+count(len(r.Left), "redirect")+" left.")
+			return
+		}
+		if len(r.Blind) > 0 {
+			p.paragraph(yellow, "NOTHING DONE: "+count(len(r.Blind), "thing")+" could not be read or understood, and what could holds nothing to end here.")
 			return
 		}
 		p.paragraph(green, text)
