@@ -36,6 +36,9 @@ func (r *run) edit(ctx context.Context, index int) error {
 	if err != nil {
 		return fmt.Errorf("changing %s (tried %d times): %w", g.label(), tried, err)
 	}
+	if tried > 1 {
+		r.planned.notes = append(r.planned.notes, fmt.Sprintf("others wrote to %s meanwhile: it took %d tries", g.label(), tried))
+	}
 	return r.done(index)
 }
 

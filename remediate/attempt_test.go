@@ -124,6 +124,9 @@ func TestTheJournalIsWrittenOnceWhereTheStepsStayTheSame(t *testing.T) {
 	}
 	r, err := Run(context.Background(), rows, nil, here(), []change.Editor{nft, legacy}, o)
 	wantResult(t, r, err, Done, 0)
+	if !slices.Contains(r.Notes, "others wrote to nf_tables of network namespace the starting one meanwhile: it took 4 tries") {
+		t.Errorf("%q", r.Notes)
+	}
 	c := newest(t, o)
 	intents := 0
 	for _, e := range c.Entries {

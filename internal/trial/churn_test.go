@@ -3,18 +3,15 @@
 package trial
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/natwarden/natwarden/rollback"
 )
 
 // envChurn is how many remediations there are in all.
@@ -27,9 +24,15 @@ const churnShards = 4
 // not in the plan, and no run says that it is done when it is not.
 func TestChurn(t *testing.T) {
 	sum := inShards(t, "TestChurnInside", churnShards)
-	// How many come through depends on how busy the machine is.
-	if sum["done"]+sum["rolled-back"] == 0 || sum["commits"] < 10*sum["rounds"] {
+	if sum["commits"] < 10*sum["rounds"] {
 		t.Error("too little happened for the test to mean anything")
+	}
+	// Nearly all do, however busy the machine is; at full speed it depends on that.
+	for _, pace := range paces {
+		all := sum["rounds-at-"+pace.name]
+		if pace.pause > 0 && sum["done-at-"+pace.name] < all*3/4 {
+			t.Errorf("at %s only %d of %d changes came through", pace.name, sum["done-at-"+pace.name], all)
+		}
 	}
 }
 
@@ -144,9 +147,10 @@ func (c *churning) round() {
 	took := time.Since(began)
 	c.judge(r, false, pace.name)
 	c.figures["rounds"]++
+	c.figures["rounds-at-"+pace.name]++
 	c.figures["ms-at-"+pace.name] += int(took.Milliseconds())
 	c.figures["longest-ms-at-"+pace.name] = max(c.figures["longest-ms-at-"+pace.name], int(took.Milliseconds()))
-	c.figures["retried-at-"+pace.name] += c.retries()
+	c.figures["retried-at-"+pace.name] += c.retries(r)
 	if r.code != 0 {
 		fmt.Printf("WHY %s %s\n", pace.name, why(r.out))
 		return
@@ -222,24 +226,16 @@ func (c *churning) judgeOthers(name string, r ran, back bool, others []string) {
 	}
 }
 
-// retries counts, from the journal, how often a transaction was made anew.
-func (c *churning) retries() (n int) {
-	c.Helper()
-	journals, err := filepath.Glob(c.state + "/changes/*/journal")
-	if err != nil {
-		c.Fatal(err)
-	}
-	for _, journal := range journals {
-		data, err := os.ReadFile(journal)
-		if err != nil {
+// tries is how often a transaction was made anew, by what natwarden says.
+var tries = regexp.MustCompile(`it took (\d+) tries|\(tried (\d+) times\)`)
+
+func (c *churning) retries(r ran) (n int) {
+	for _, m := range tries.FindAllStringSubmatch(r.out, -1) {
+		var tried int
+		if _, err := fmt.Sscan(m[1]+m[2], &tried); err != nil {
 			c.Fatal(err)
 		}
-		for line := range strings.Lines(string(data)) {
-			var entry struct{ Entry rollback.Entry }
-			if json.Unmarshal([]byte(line), &entry) == nil && entry.Entry.Event == rollback.Intend && entry.Entry.Replaced != nil {
-				n++
-			}
-		}
+		n += tried - 1
 	}
 	return n
 }

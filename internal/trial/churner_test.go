@@ -117,13 +117,21 @@ func churnMain(name string) error {
 			continue
 		}
 		var err error
-		if len(own) < 6 || len(own) < 14 && rng.IntN(2) == 0 {
+		switch {
+		case len(own) < 6 || len(own) < 14 && rng.IntN(2) == 0:
 			own, err = b.grow(rng, own, next)
 			if next++; next > churnTo {
 				next = churnFrom
 			}
-		} else {
-			own, err = shrink(rng, own)
+		case rng.IntN(2) == 0: // one moves
+			i := rng.IntN(len(own))
+			port := own[i].port
+			if own, err = shrink(own, i); err == nil {
+				commits++
+				own, err = b.grow(rng, own, port)
+			}
+		default:
+			own, err = shrink(own, rng.IntN(len(own)))
 		}
 		if err != nil {
 			return err
@@ -162,8 +170,7 @@ func (b backend) grow(rng *rand.Rand, own []rule, port int) ([]rule, error) {
 	return append(own, rule{port, b.del(port, handle)}), nil
 }
 
-func shrink(rng *rand.Rand, own []rule) ([]rule, error) {
-	i := rng.IntN(len(own))
+func shrink(own []rule, i int) ([]rule, error) {
 	argv := own[i].delete
 	if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
 		return own, fmt.Errorf("a rule of port %d is not there to be deleted: %s: %w: %s", own[i].port, argv, err, out)

@@ -64,7 +64,7 @@ func (w *world) gather(refs []host.Ref, ids []string) (map[chainKey]map[int]*wan
 			refused = append(refused, change.Refusal{Ref: ref, Why: why})
 			continue
 		}
-		ref.Index = w.whereNow(ref)
+		ref.Index = w.whereNow(ref, refs)
 		if err := w.check(ref); err != nil {
 			return nil, nil, err
 		}
@@ -98,23 +98,31 @@ func (w *world) refuses(ref host.Ref) string {
 }
 
 // whereNow is the place of a rule that moved because others added or took rules
-// before it: content tells it as long as it is the only one of its kind in its chain.
-func (w *world) whereNow(ref host.Ref) int {
+// before it: content tells it as long as all rules of its kind in its chain are
+// wanted, as it is where there is only the one.
+func (w *world) whereNow(ref host.Ref, refs []host.Ref) int {
 	t := w.tables[tableKey{ref.Family, ref.Table}]
 	if t == nil || t.byName[ref.Chain] == nil || ref.Fingerprint == "" {
 		return ref.Index
 	}
-	c, found := t.byName[ref.Chain], 0
-	for i := range c.rules {
-		if c.printAt(i) != ref.Fingerprint {
-			continue
+	c := t.byName[ref.Chain]
+	var wanted, found []int
+	for _, r := range refs {
+		alike := r.Family == ref.Family && r.Table == ref.Table && r.Chain == ref.Chain && r.Fingerprint == ref.Fingerprint
+		if alike && !slices.Contains(wanted, r.Index) {
+			wanted = append(wanted, r.Index)
 		}
-		if found > 0 {
-			return ref.Index
-		}
-		found = i + 1
 	}
-	return found
+	for i := range c.rules {
+		if c.printAt(i) == ref.Fingerprint {
+			found = append(found, i+1)
+		}
+	}
+	if len(found) != len(wanted) {
+		return ref.Index
+	}
+	slices.Sort(wanted)
+	return found[slices.Index(wanted, ref.Index)]
 }
 
 // check sees that the rule is as it was read.
