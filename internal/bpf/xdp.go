@@ -9,6 +9,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/natwarden/natwarden/internal/nlsock"
 )
 
 // device is a network device with its XDP programs by mode.
@@ -28,7 +30,7 @@ const dumpTime = 20 * time.Second
 
 // devices lists the network devices of the namespace of the calling thread.
 func devices(ctx context.Context) ([]device, error) {
-	c, err := netlink.Dial(unix.NETLINK_ROUTE, nil)
+	c, err := nlsock.Dial(unix.NETLINK_ROUTE, nil)
 	if err != nil {
 		return nil, fmt.Errorf("opening rtnetlink: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/natwarden/natwarden/internal/kmod"
+	"github.com/natwarden/natwarden/internal/nlsock"
 )
 
 const (
@@ -48,7 +49,7 @@ type Conn struct {
 // Dial opens conntrack of the calling thread's namespace. Everything done with
 // the connection ends with an error when ctx ends.
 func Dial(ctx context.Context) (*Conn, error) {
-	c, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{MessageBufferSize: bufferSize})
+	c, err := nlsock.Dial(unix.NETLINK_NETFILTER, &netlink.Config{MessageBufferSize: bufferSize})
 	if err != nil {
 		return nil, fmt.Errorf("opening conntrack: %w", err)
 	}

@@ -15,6 +15,8 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/natwarden/natwarden/internal/nlsock"
 )
 
 // patience bounds all that is asked where the context has no deadline of its own.
@@ -31,7 +33,7 @@ type Conn struct{ c *netlink.Conn }
 
 // Dial opens a socket that waits no longer than ctx.
 func Dial(ctx context.Context) (*Conn, error) {
-	c, err := netlink.Dial(unix.NETLINK_GENERIC, nil)
+	c, err := nlsock.Dial(unix.NETLINK_GENERIC, nil)
 	if err != nil {
 		return nil, fmt.Errorf("opening generic netlink: %w", err)
 	}

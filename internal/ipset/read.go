@@ -9,6 +9,8 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/natwarden/natwarden/internal/nlsock"
 )
 
 // Of include/uapi/linux/netfilter/ipset/ip_set.h and nfnetlink.h.
@@ -67,7 +69,7 @@ func Read(ctx context.Context) (*Sets, error) {
 	if !loaded("/") {
 		return none, nil
 	}
-	c, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	c, err := nlsock.Dial(unix.NETLINK_NETFILTER, nil)
 	if absent(err) {
 		return none, nil
 	}

@@ -45,13 +45,14 @@ func Ifaces(ctx context.Context) ([]host.Iface, []string, error) {
 	return ifaces(links), addresses(addrs), nil
 }
 
-// untorn repeats a dump until the kernel says that it is whole.
+// untorn repeats a dump until the kernel says that it is whole, and no signal
+// interrupted it: netlink.ErrDumpInterrupted is an EINTR to errors.Is, too.
 func untorn[T any](ctx context.Context, dump func() ([]T, error)) (list []T, err error) {
 	for range tries {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if list, err = dump(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+		if list, err = dump(); !errors.Is(err, unix.EINTR) {
 			return list, err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/natwarden/natwarden/internal/host"
+	"github.com/natwarden/natwarden/internal/retry"
 )
 
 // Peer finds the other end of a veth: the place in spaces of the namespace that
@@ -34,7 +35,7 @@ func Peer(ctx context.Context, spaces []Space, ifaces [][]host.Iface, at int, en
 			if f := withIndex(ifaces[j], end.Other); j == at || f.Kind != "veth" || f.Other != end.Index {
 				continue
 			}
-			if nsid, err := h.GetNetNsIdByFd(spaces[j].Handle.Fd()); err == nil && nsid == end.OtherNetns {
+			if nsid, err := nsidOf(h, spaces[j].Handle); err == nil && nsid == end.OtherNetns {
 				found = j
 				return nil
 			}
@@ -45,6 +46,12 @@ func Peer(ctx context.Context, spaces []Space, ifaces [][]host.Iface, at int, en
 		return -1, host.Iface{}
 	}
 	return found, withIndex(ifaces[found], end.Other)
+}
+
+// nsidOf is the number by which the namespace of a socket knows another one.
+func nsidOf(h *netlink.Handle, other Handle) (nsid int, err error) {
+	err = retry.Call(func() (err error) { nsid, err = h.GetNetNsIdByFd(other.Fd()); return err })
+	return nsid, err
 }
 
 // withIndex is the interface of a number; the zero value where there is none.

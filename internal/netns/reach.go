@@ -124,7 +124,7 @@ func (g *reach) connect(h *netlink.Handle, i int, f host.Iface) {
 		if j == i || g.ifaces[j] != nil && !g.has(j, f.Other) {
 			continue
 		}
-		nsid, err := h.GetNetNsIdByFd(g.spaces[j].Handle.Fd())
+		nsid, err := nsidOf(h, g.spaces[j].Handle)
 		if err != nil || nsid != f.OtherNetns {
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/natwarden/natwarden/internal/nlsock"
 	"github.com/natwarden/natwarden/internal/retry"
 )
 
@@ -37,7 +38,7 @@ type Conn struct {
 // Open opens a socket that lives until Close and waits no longer than ctx
 // lasts. Where the kernel has no nf_tables the error is ErrAbsent.
 func Open(ctx context.Context) (*Conn, error) {
-	sock, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	sock, err := nlsock.Dial(unix.NETLINK_NETFILTER, nil)
 	if errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.EAFNOSUPPORT) {
 		return nil, ErrAbsent
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/natwarden/natwarden/internal/host"
+	"github.com/natwarden/natwarden/internal/nlsock"
 )
 
 // dumpTime bounds a dump where the context has no deadline of its own. The
@@ -54,7 +55,7 @@ func wrapped(ctx context.Context, _ *host.Space) ([]host.Blind, error) {
 }
 
 func dialRoute(ctx context.Context, family int) (*netlink.Conn, error) {
-	c, err := netlink.Dial(family, nil)
+	c, err := nlsock.Dial(family, nil)
 	if err != nil {
 		return nil, fmt.Errorf("opening netlink: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/natwarden/natwarden/internal/nlsock"
 	"github.com/natwarden/natwarden/internal/sock"
 )
 
@@ -62,7 +63,7 @@ func readUDP() ([]connection, error) {
 }
 
 func dumpConnections(ctx context.Context) ([]connection, error) {
-	c, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, &netlink.Config{MessageBufferSize: 64 << 10})
+	c, err := nlsock.Dial(unix.NETLINK_SOCK_DIAG, &netlink.Config{MessageBufferSize: 64 << 10})
 	if err != nil {
 		return nil, fmt.Errorf("opening a sock_diag socket: %w", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/natwarden/natwarden/internal/kmod"
+	"github.com/natwarden/natwarden/internal/nlsock"
 )
 
 // unixSocket is a connected unix socket with the inode of its other end.
@@ -36,7 +37,7 @@ func readUnixPeers(ctx context.Context) []unixSocket {
 	if !kmod.Read().Have("unix_diag") {
 		return nil
 	}
-	c, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, &netlink.Config{MessageBufferSize: 64 << 10})
+	c, err := nlsock.Dial(unix.NETLINK_SOCK_DIAG, &netlink.Config{MessageBufferSize: 64 << 10})
 	if err != nil {
 		return nil
 	}

@@ -20,7 +20,10 @@ func Call(call func() error) error {
 }
 
 // Open makes a call that opens a descriptor until no signal interrupts it.
-func Open(call func() (int, error)) (fd int, err error) {
-	err = Call(func() error { fd, err = call(); return err })
-	return fd, err
+func Open(call func() (int, error)) (fd int, err error) { return Get(call) }
+
+// Get makes a call that gives something until no signal interrupts it.
+func Get[T any](call func() (T, error)) (out T, err error) {
+	err = Call(func() error { out, err = call(); return err })
+	return out, err
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/natwarden/natwarden/internal/nlsock"
 )
 
 // raw is one rtnetlink object as the kernel gave it: its fixed header and
@@ -23,7 +25,7 @@ const attempts = 5
 type conn struct{ *netlink.Conn }
 
 func dial(ctx context.Context) (conn, error) {
-	c, err := netlink.Dial(unix.NETLINK_ROUTE, nil)
+	c, err := nlsock.Dial(unix.NETLINK_ROUTE, nil)
 	if err != nil {
 		return conn{}, fmt.Errorf("opening rtnetlink: %w", err)
 	}

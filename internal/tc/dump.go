@@ -11,6 +11,8 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/natwarden/natwarden/internal/nlsock"
 )
 
 // sizeofTcmsg is the size of struct tcmsg (include/uapi/linux/rtnetlink.h).
@@ -69,7 +71,7 @@ func (v *view) ifname(index uint32) string {
 type conn struct{ *netlink.Conn }
 
 func dial(ctx context.Context) (conn, error) {
-	c, err := netlink.Dial(unix.NETLINK_ROUTE, nil)
+	c, err := nlsock.Dial(unix.NETLINK_ROUTE, nil)
 	if err != nil {
 		return conn{}, fmt.Errorf("opening rtnetlink: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/natwarden/natwarden/internal/bpf"
 	"github.com/natwarden/natwarden/internal/change"
 	"github.com/natwarden/natwarden/internal/netns"
+	"github.com/natwarden/natwarden/internal/retry"
 )
 
 // attach puts a kept program back to its place. What is there already is
@@ -46,16 +47,16 @@ func attachLink(ctx context.Context, a bpf.Attachment, p *ebpf.Program, pin stri
 	if err := os.MkdirAll(filepath.Dir(pin), 0o700); err != nil {
 		return nil, fmt.Errorf("making the folder of the link's pin: %w", err)
 	}
-	l, err := newLink(ctx, a, p)
+	l, err := retry.Get(func() (link.Link, error) { return newLink(ctx, a, p) })
 	if err != nil {
 		return nil, fmt.Errorf("making a new link: %w", err)
 	}
 	defer l.Close()
-	if err := l.Pin(pin); err != nil {
+	if err := retry.Call(func() error { return l.Pin(pin) }); err != nil {
 		return nil, fmt.Errorf("pinning the new link at %s: %w", pin, err)
 	}
 	for _, other := range a.LinkPins[min(1, len(a.LinkPins)):] {
-		again, err := l.Info()
+		again, err := retry.Get(l.Info)
 		if err != nil {
 			return nil, fmt.Errorf("reading the new link: %w", err)
 		}
@@ -69,12 +70,12 @@ func attachLink(ctx context.Context, a bpf.Attachment, p *ebpf.Program, pin stri
 // pinAgain pins a link at a further path: a handle of its own, because Pin
 // moves the pin of one.
 func pinAgain(id link.ID, path string) error {
-	l, err := link.NewFromID(id)
+	l, err := linkOf(id)
 	if err != nil {
 		return fmt.Errorf("opening the new link: %w", err)
 	}
 	defer l.Close()
-	if err := l.Pin(path); err != nil {
+	if err := retry.Call(func() error { return l.Pin(path) }); err != nil {
 		return fmt.Errorf("pinning the new link at %s: %w", path, err)
 	}
 	return nil
@@ -144,13 +145,13 @@ func attachProgram(ctx context.Context, a bpf.Attachment, p *ebpf.Program) ([]st
 	o := link.RawAttachProgramOptions{Target: target, Program: p, Attach: a.AttachType()}
 	if a.Kind != bpf.Cgroup {
 		o.Anchor = before(ctx, a)
-		return nil, link.RawAttachProgram(o)
+		return nil, retry.Call(func() error { return link.RawAttachProgram(o) })
 	}
 	o.Flags = a.Flags
 	if a.Flags&allowMulti == 0 && shared(ctx, a) {
 		return nil, errors.New("another program took its place, and attaching this one would end that")
 	}
-	return nil, link.RawAttachProgram(o)
+	return nil, retry.Call(func() error { return link.RawAttachProgram(o) })
 }
 
 // shared says whether other programs stand at the same hook of the cgroup:

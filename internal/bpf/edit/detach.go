@@ -13,6 +13,7 @@ import (
 
 	"github.com/natwarden/natwarden/internal/bpf"
 	"github.com/natwarden/natwarden/internal/change"
+	"github.com/natwarden/natwarden/internal/retry"
 )
 
 // detach takes a program away from its place. What is gone already is success:
@@ -68,7 +69,7 @@ func still(ctx context.Context, was bpf.Attachment) (bpf.Attachment, bool, error
 // detachLink cuts the link, whoever holds it, and removes its pins: a dead
 // link at a path would only puzzle its owner.
 func detachLink(a bpf.Attachment) error {
-	l, err := link.NewFromID(link.ID(a.Link))
+	l, err := linkOf(link.ID(a.Link))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -83,7 +84,7 @@ func detachLink(a bpf.Attachment) error {
 	if uint32(info.Program) != a.Program {
 		return fmt.Errorf("link %d holds another program by now: %w", a.Link, change.ErrStale)
 	}
-	if err := l.Detach(); err != nil {
+	if err := retry.Call(l.Detach); err != nil {
 		return fmt.Errorf("cutting link %d: %w", a.Link, err)
 	}
 	for _, path := range a.LinkPins {
@@ -98,7 +99,7 @@ func detachProgram(a bpf.Attachment) error {
 	if a.Kind == bpf.XDP {
 		return setXDP(a, -1)
 	}
-	p, err := ebpf.NewProgramFromID(ebpf.ProgramID(a.Program))
+	p, err := programOf(a.Program)
 	if err != nil {
 		return fmt.Errorf("opening eBPF program %d: %w", a.Program, err)
 	}
@@ -108,14 +109,34 @@ func detachProgram(a bpf.Attachment) error {
 		return err
 	}
 	defer done()
-	return link.RawDetachProgram(link.RawDetachProgramOptions{Target: target, Program: p, Attach: a.AttachType()})
+	o := link.RawDetachProgramOptions{Target: target, Program: p, Attach: a.AttachType()}
+	return retry.Call(func() error { return link.RawDetachProgram(o) })
+}
+
+// linkOf and programOf open what the kernel numbers, again where a signal
+// interrupts: the library does not.
+func linkOf(id link.ID) (link.Link, error) {
+	return retry.Get(func() (link.Link, error) { return link.NewFromID(id) })
+}
+
+func programOf(id uint32) (*ebpf.Program, error) {
+	return retry.Get(func() (*ebpf.Program, error) { return ebpf.NewProgramFromID(ebpf.ProgramID(id)) })
+}
+
+// device finds an interface by its name.
+func device(name string) (netlink.Link, error) {
+	l, err := retry.Get(func() (netlink.Link, error) { return netlink.LinkByName(name) })
+	if err != nil {
+		return nil, fmt.Errorf("finding interface %s: %w", name, err)
+	}
+	return l, nil
 }
 
 // targetOf gives what an attachment hangs on: an interface number, or an open
 // cgroup.
 func targetOf(a bpf.Attachment) (target int, done func(), err error) {
 	if a.Cgroup != "" {
-		fd, err := unix.Open(a.Cgroup, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		fd, err := retry.Open(func() (int, error) { return unix.Open(a.Cgroup, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) })
 		if err != nil {
 			return 0, nil, fmt.Errorf("opening cgroup %s: %w", a.Cgroup, err)
 		}
@@ -127,9 +148,9 @@ func targetOf(a bpf.Attachment) (target int, done func(), err error) {
 
 // indexOf finds the device by its name: after a restart it has another number.
 func indexOf(a bpf.Attachment) (int, error) {
-	l, err := netlink.LinkByName(a.Dev)
+	l, err := device(a.Dev)
 	if err != nil {
-		return 0, fmt.Errorf("finding interface %s: %w", a.Dev, err)
+		return 0, err
 	}
 	return l.Attrs().Index, nil
 }
@@ -147,11 +168,11 @@ func xdpMode(hook string) int {
 
 // setXDP attaches a program by rtnetlink; fd -1 takes it away.
 func setXDP(a bpf.Attachment, fd int) error {
-	l, err := netlink.LinkByName(a.Dev)
+	l, err := device(a.Dev)
 	if err != nil {
-		return fmt.Errorf("finding interface %s: %w", a.Dev, err)
+		return err
 	}
-	if err := netlink.LinkSetXdpFdWithFlags(l, fd, xdpMode(a.Hook)); err != nil {
+	if err := retry.Call(func() error { return netlink.LinkSetXdpFdWithFlags(l, fd, xdpMode(a.Hook)) }); err != nil {
 		return fmt.Errorf("setting XDP of interface %s: %w", a.Dev, err)
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/natwarden/natwarden/internal/bpf"
+	"github.com/natwarden/natwarden/internal/retry"
 )
 
 // Keep is a folder in a bpffs in which programs are pinned before they are
@@ -75,7 +76,10 @@ func (k Keep) open() error {
 	if bpf.Mounted(k.dir) {
 		return nil
 	}
-	if err := unix.Mount("natwarden", k.dir, "bpf", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0700"); err != nil {
+	mount := func() error {
+		return unix.Mount("natwarden", k.dir, "bpf", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0700")
+	}
+	if err := retry.Call(mount); err != nil {
 		return fmt.Errorf("mounting a bpffs on %s: %w", k.dir, err)
 	}
 	return nil
@@ -112,12 +116,12 @@ func (k Keep) Program(id uint32, path string) error {
 	if err := k.open(); err != nil {
 		return err
 	}
-	p, err := ebpf.NewProgramFromID(ebpf.ProgramID(id))
+	p, err := programOf(id)
 	if err != nil {
 		return fmt.Errorf("opening eBPF program %d: %w", id, err)
 	}
 	defer p.Close()
-	err = p.Pin(path)
+	err = retry.Call(func() error { return p.Pin(path) })
 	if errors.Is(err, os.ErrExist) {
 		return samePin(path, id)
 	}
@@ -145,7 +149,7 @@ func samePin(path string, id uint32) error {
 
 // Kept opens a program that was pinned.
 func Kept(path string) (*ebpf.Program, error) {
-	p, err := ebpf.LoadPinnedProgram(path, &ebpf.LoadPinOptions{})
+	p, err := retry.Get(func() (*ebpf.Program, error) { return ebpf.LoadPinnedProgram(path, &ebpf.LoadPinOptions{}) })
 	if err != nil {
 		return nil, fmt.Errorf("the program is no longer kept at %s (a restart ends it): %w", path, err)
 	}

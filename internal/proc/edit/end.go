@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/natwarden/natwarden/internal/proc"
+	"github.com/natwarden/natwarden/internal/retry"
 )
 
 // patience is what a process has between SIGTERM and SIGKILL.
@@ -62,7 +63,7 @@ func hold(print string) (*held, error) {
 	if err != nil || pid <= 1 || ancestors()[pid] {
 		return nil, fmt.Errorf("%q names no process that may be ended", print)
 	}
-	fd, err := unix.PidfdOpen(pid, 0)
+	fd, err := retry.Open(func() (int, error) { return unix.PidfdOpen(pid, 0) })
 	if errors.Is(err, unix.ESRCH) {
 		return nil, nil
 	}
@@ -78,7 +79,7 @@ func hold(print string) (*held, error) {
 
 func (h *held) signal(s unix.Signal) {
 	// It may have ended meanwhile; whether it did is asked afterwards.
-	_ = unix.PidfdSendSignal(h.fd, s, nil, 0)
+	_ = retry.Call(func() error { return unix.PidfdSendSignal(h.fd, s, nil, 0) })
 }
 
 // wait says whether the process has ended within the time.

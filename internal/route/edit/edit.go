@@ -15,6 +15,7 @@ import (
 
 	"github.com/natwarden/natwarden/internal/change"
 	"github.com/natwarden/natwarden/internal/host"
+	"github.com/natwarden/natwarden/internal/nlsock"
 	"github.com/natwarden/natwarden/internal/route"
 )
 
@@ -109,7 +110,7 @@ func (Editor) Check(_ context.Context, steps []change.Step) (map[int]string, err
 // Edit carries the steps out in order. When one fails, those before it are
 // undone, and nothing remains changed unless that fails too.
 func (Editor) Edit(ctx context.Context, _ uint32, steps []change.Step) (change.Outcome, error) {
-	c, err := netlink.Dial(unix.NETLINK_ROUTE, nil)
+	c, err := nlsock.Dial(unix.NETLINK_ROUTE, nil)
 	if err != nil {
 		return change.Outcome{}, fmt.Errorf("opening rtnetlink: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/natwarden/natwarden/internal/change"
+	"github.com/natwarden/natwarden/internal/nlsock"
 	"github.com/natwarden/natwarden/internal/route"
 )
 
@@ -26,7 +27,7 @@ func Load(ctx context.Context, file []byte) (lacking []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := netlink.Dial(unix.NETLINK_ROUTE, nil)
+	c, err := nlsock.Dial(unix.NETLINK_ROUTE, nil)
 	if err != nil {
 		return nil, fmt.Errorf("opening rtnetlink: %w", err)
 	}

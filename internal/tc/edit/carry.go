@@ -11,6 +11,7 @@ import (
 
 	bpfedit "github.com/natwarden/natwarden/internal/bpf/edit"
 	"github.com/natwarden/natwarden/internal/change"
+	"github.com/natwarden/natwarden/internal/nlsock"
 	"github.com/natwarden/natwarden/internal/tc"
 )
 
@@ -103,7 +104,7 @@ func proven(ctx context.Context, before []tc.Object, o *change.Object) error {
 }
 
 func send(ctx context.Context, kind netlink.HeaderType, flags netlink.HeaderFlags, data []byte) error {
-	c, err := netlink.Dial(unix.NETLINK_ROUTE, nil)
+	c, err := nlsock.Dial(unix.NETLINK_ROUTE, nil)
 	if err != nil {
 		return fmt.Errorf("opening rtnetlink: %w", err)
 	}
