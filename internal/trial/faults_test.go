@@ -7,9 +7,7 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -18,25 +16,9 @@ import (
 	"github.com/natwarden/natwarden/internal/lab/fault"
 )
 
-// What envFaults says is tried: "all" is every fault at every point, "points"
-// one fault at every point, another from point to point; otherwise it is that at
-// every so manieth point.
-const envFaults = "NATWARDEN_FAULTS"
-
-// chosen says whether the n-th fault is tried at the i-th point of a phase.
-func chosen(phase, stride, i, n int) bool {
-	switch os.Getenv(envFaults) {
-	case "all":
-		return true
-	case "points":
-		return n == (i*3+phase)%len(faults)
-	}
-	return i%stride == phase%stride && n == (i/stride*3+phase)%len(faults)
-}
-
 // shards is how many namespaces work side by side.
 // Most of the time the kernel waits for its readers (synchronize_rcu).
-const shards = 8
+const shards = 16
 
 // TestFaults has every system call by which natwarden changes something fail in
 // turn, or kills natwarden right before or after it, and holds that after
@@ -44,7 +26,12 @@ const shards = 8
 // after it, that the exit code said so, and that the next change goes as ever.
 // The list of the calls is what a run without faults does.
 func TestFaults(t *testing.T) {
-	sum := inShards(t, "TestFaultsInside", shards)
+	natwarden, shared := binary(t), envShared+"="+t.TempDir()
+	inShardsOf(t, "TestFaultPoints", natwarden, shards, shared)
+	if t.Failed() {
+		return
+	}
+	sum := inShardsOf(t, "TestFaultsInside", natwarden, shards, shared)
 	if points := sum["tried"]; points < 300 && !t.Failed() && os.Getenv("NATWARDEN_FAULTS_PHASE") == "" {
 		t.Errorf("only %d points were tried", points)
 	}
@@ -65,74 +52,77 @@ var faults = []struct {
 	{"EIO though done", fault.Action{Errno: unix.EIO, Late: true}},
 }
 
-// possible says whether the kernel can do that. A sendmsg(2) to a netlink socket
-// that is not blocking waits for nothing, and so is never interrupted (a
-// subsystem's own EINTR comes in its answer): the netlink library, which reads routes and
-// flows, would wait for room in vain.
-func possible(c fault.Call, a fault.Action) bool {
-	return a.Errno != unix.EINTR || c.Name != "sendmsg" || !strings.HasPrefix(c.Object, "netlink")
+// TestFaultPoints finds the points of some of the phases and writes them down
+// for TestFaultsInside.
+func TestFaultPoints(t *testing.T) {
+	b := &bench{T: t, folder: inside(t)}
+	for _, w := range worlds() {
+		var x *trial
+		for i, p := range w.phases {
+			if !wanted(p) || i%shards != shard(t) {
+				continue
+			}
+			if x == nil {
+				x = newTrial(b, w)
+			}
+			writePoints(t, p, x.record(p))
+		}
+	}
 }
 
 // TestFaultsInside is one shard of TestFaults.
 func TestFaultsInside(t *testing.T) {
 	b := &bench{T: t, folder: inside(t)}
-	shard, err := strconv.Atoi(os.Getenv(envShard))
-	if err != nil {
-		t.Fatal(err)
-	}
-	x := newTrial(b)
-	number := 0
-	for phase, p := range phases() {
-		if only := os.Getenv("NATWARDEN_FAULTS_PHASE"); only != "" && only != p.name {
-			continue
-		}
-		for i, point := range x.record(p) {
-			for n, f := range faults {
-				if !chosen(phase, p.stride, i, n) || !possible(point, f.Action) {
-					continue
-				}
-				if number++; number%shards == shard {
-					x.try(p, point, f.name, f.Action)
-				}
+	figures := map[string]int{}
+	for _, w := range worlds() {
+		var x *trial
+		jobs := jobsOf(t, w)
+		for n := takeJob(t, w.name); n < len(jobs); n = takeJob(t, w.name) {
+			if x == nil {
+				x = newTrial(b, w)
+				x.figures = figures
 			}
+			x.try(jobs[n])
 		}
 	}
-	for _, what := range slices.Sorted(maps.Keys(x.figures)) {
-		fmt.Printf("FIGURE %s %d\n", what, x.figures[what])
+	for _, what := range slices.Sorted(maps.Keys(figures)) {
+		fmt.Printf("FIGURE %s %d\n", what, figures[what])
 	}
 }
 
 // trial is the host on trial with what it looks like before and after.
 type trial struct {
 	*bench
+	*world
 	host    map[string]map[string]string // marks, by asBefore and asAfter
 	figures map[string]int
 	tries   int
+	sure    bool // the host was seen to be as before, and nothing was done since
 	counted bool // counters of x_tables are not what they were
 }
 
-func newTrial(b *bench) *trial {
-	x := &trial{bench: b, host: map[string]map[string]string{}, figures: map[string]int{}}
-	buildLinks(b.T)
+func newTrial(b *bench, w *world) *trial {
+	x := &trial{bench: b, world: w, host: map[string]map[string]string{}, figures: map[string]int{}}
+	w.links(b)
 	if err := os.WriteFile(policyFile, []byte(housePolicy), 0o600); err != nil {
 		b.Fatal(err)
 	}
 	x.reset()
-	x.host[asBefore] = marks(b.T)
+	x.host[asBefore] = x.seen()
 	if n := flows(b.T); n != 1 {
 		b.Fatalf("%d flows are translated, want 1 to be cut", n)
 	}
-	b.want(0, b.plain(append(slices.Clone(theChange), "--no-confirm")...))
+	x.want(w.done, x.plain(keeping(w.change)...))
+	x.host[asAfter] = x.seen()
 	if n := flows(b.T); n != 0 {
 		b.Errorf("%d flows outlive their rule", n)
 	}
-	x.host[asAfter] = marks(b.T)
-	b.want(0, b.plain("rollback", "--yes"))
+	x.want(0, x.plain("rollback", "--yes"))
 	if how := x.stands(); how != asBefore {
 		b.Fatalf("the host does not come back without a fault:\n%s", how)
 	}
-	if len(differences(x.host[asBefore], x.host[asAfter])) < 8 {
-		b.Fatal("the change on trial changes too little")
+	if n := len(differences(x.host[asBefore], x.host[asAfter])); n < w.changes {
+		b.Fatalf("the change on trial changes too little: %d places", n)
 	}
 	return x
 }
@@ -141,16 +131,26 @@ func newTrial(b *bench) *trial {
 func (x *trial) reset() {
 	x.Helper()
 	x.fresh()
-	x.counted = false
-	build(x.T)
+	x.counted, x.sure = false, false
+	x.build(x.bench)
 	flowThere(x.T)
+}
+
+// seen is how the host looks now.
+func (x *trial) seen() map[string]string {
+	x.Helper()
+	out := marks(x.T)
+	if x.more != nil {
+		x.more(x.bench, out)
+	}
+	return out
 }
 
 // stands says how the host stands: asBefore, asAfter, or what is neither. The
 // counters of x_tables are a figure: the kernel sets them to zero when a table
 // is replaced, and natwarden adds them in a second call.
 func (x *trial) stands() string {
-	now := marks(x.T)
+	now := x.seen()
 	words, partly := []string{asPartly}, true
 	for key, value := range now {
 		partly = partly && (value == x.host[asBefore][key] || value == x.host[asAfter][key] || strings.HasPrefix(key, "counters of "))
@@ -174,20 +174,23 @@ func (x *trial) stands() string {
 }
 
 // ready brings everything to where a phase begins.
-func (x *trial) ready(p phase) {
+func (x *trial) ready(p *phase) {
 	x.Helper()
 	x.fresh()
-	if x.stands() != asBefore || x.counted {
-		x.reset()
+	if !x.sure || x.counted {
+		if x.stands() != asBefore || x.counted {
+			x.reset()
+		}
 	}
+	x.sure = false
 	flowThere(x.T)
 	if p.before != nil {
-		p.before(x.bench)
+		p.before(x.bench, x.world)
 	}
 }
 
 // record runs a phase without a fault and lists its points.
-func (x *trial) record(p phase) []fault.Call {
+func (x *trial) record(p *phase) []fault.Call {
 	x.Helper()
 	x.ready(p)
 	var found pointList
@@ -210,28 +213,10 @@ func (x *trial) record(p phase) []fault.Call {
 	return points
 }
 
-// pointList is what a tracer has seen so far: descendants are traced, and add
-// to it, after the run itself has ended.
-type pointList struct {
-	mu   sync.Mutex
-	list []fault.Call
-}
-
-func (p *pointList) add(c fault.Call) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.list = append(p.list, c)
-}
-
-func (p *pointList) all() []fault.Call {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.list)
-}
-
 // try runs a phase with one fault, and judges.
-func (x *trial) try(p phase, at fault.Call, name string, act fault.Action) {
+func (x *trial) try(j job) {
 	x.Helper()
+	p, at, name, act := j.phase, j.at, faults[j.fault].name, faults[j.fault].Action
 	x.ready(p)
 	var reached atomic.Bool // the tracer's, which goes on after the run
 	x.doing = fmt.Sprintf("%s, %s at %s", p.name, name, at)
@@ -251,6 +236,14 @@ func (x *trial) try(p phase, at fault.Call, name string, act fault.Action) {
 		return
 	}
 	x.figures["tried"]++
+	x.figures["tried:"+strings.ReplaceAll(p.name, " ", "-")]++
+	x.judge(j, r)
+}
+
+// judge holds what the run said against how the host stands.
+func (x *trial) judge(j job, r ran) {
+	x.Helper()
+	p, at, name := j.phase, j.at, faults[j.fault].name
 	how := x.stands()
 	said := r.code == 2 || r.code == 3 || r.code == 0 && strings.Contains(r.out, "PENDING")
 	partly := p.part && said && strings.HasPrefix(how, asPartly)
@@ -260,7 +253,10 @@ func (x *trial) try(p phase, at fault.Call, name string, act fault.Action) {
 	if allowed, known := p.may[r.code]; known && allowed != nil && !slices.Contains(allowed, how) && !partly || !known && r.code != -1 && r.code != 5 {
 		x.bad(p, at, name, "it says that the host is as %q, but that is as %s\n%s", allowed, how, r)
 	}
-	if act.Errno == unix.EINTR && r.code != p.usual {
+	if r.code == 0 && how == asAfter && flows(x.T) > 0 {
+		x.bad(p, at, name, "a flow outlives its rule, and it says that all is done: %s", r)
+	}
+	if faults[j.fault].Errno == unix.EINTR && r.code != p.usual {
 		x.bad(p, at, name, "it was not tried again: %s", r)
 	}
 	x.next(p, at, name, partly)
@@ -269,7 +265,7 @@ func (x *trial) try(p phase, at fault.Call, name string, act fault.Action) {
 // next does what an administrator does next, and holds that it goes as ever.
 // Where not all could be read, what was planned is a part of what is after, and
 // the exit code said so.
-func (x *trial) next(p phase, at fault.Call, name string, partly bool) {
+func (x *trial) next(p *phase, at fault.Call, name string, partly bool) {
 	x.Helper()
 	r := x.calm("recover")
 	how := x.stands()
@@ -289,10 +285,12 @@ func (x *trial) next(p phase, at fault.Call, name string, partly bool) {
 			return
 		}
 	}
+	x.sure = !x.counted // whatever else it is, it is asBefore
 	if x.tries++; x.tries%4 != 0 && os.Getenv(envFaults) != "all" {
 		return // the next change is tried now and then
 	}
-	if r := x.calm(append(slices.Clone(theChange), "--no-confirm")...); r.code != 0 || x.stands() != asAfter {
+	x.sure = false
+	if r := x.calm(keeping(x.change)...); r.code != x.done || x.stands() != asAfter {
 		x.bad(p, at, name, "the next remediate: %s\nthe host is %s", r, x.stands())
 	}
 	if r := x.calm("rollback", "--yes"); r.code != 0 || x.stands() != asBefore {
@@ -301,7 +299,7 @@ func (x *trial) next(p phase, at fault.Call, name string, partly bool) {
 	}
 }
 
-func (x *trial) bad(p phase, at fault.Call, name, format string, args ...any) {
+func (x *trial) bad(p *phase, at fault.Call, name, format string, args ...any) {
 	x.Helper()
 	x.figures["bad"]++
 	x.Errorf("%s, %s at %s: %s", p.name, name, at, fmt.Sprintf(format, args...))

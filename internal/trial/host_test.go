@@ -150,6 +150,12 @@ func build(t *testing.T) {
 	must(t, "flush ruleset\n"+houseNFT, "nft -f -")
 	must(t, houseLegacy, "iptables-legacy-restore -c")
 	must(t, houseLegacy6, "ip6tables-legacy-restore -c")
+	buildRoutes(t)
+}
+
+// buildRoutes makes the redirects of the routing anew.
+func buildRoutes(t *testing.T) {
+	t.Helper()
 	lines := strings.Split(houseRoutes, "\n")
 	_ = exec.CommandContext(t.Context(), "ip", strings.Fields(lines[0])[1:]...).Run() // it may be gone
 	for _, line := range lines[1:] {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -62,13 +63,19 @@ func binary(t *testing.T) string {
 // that begin with WHY are shown.
 func inShards(t *testing.T, test string, shards int) map[string]int {
 	t.Helper()
-	labtest.New(t, "unshare", "iptables-legacy", "ip6tables-legacy", "nft", "ip", "conntrack", "sysctl")
-	natwarden := binary(t)
+	return inShardsOf(t, test, binary(t), shards)
+}
+
+// inShardsOf is inShards with a natwarden that was built before, and more of an
+// environment.
+func inShardsOf(t *testing.T, test, natwarden string, shards int, environment ...string) map[string]int {
+	t.Helper()
+	labtest.New(t, "unshare", "iptables-legacy", "ip6tables-legacy", "nft", "ip", "conntrack", "sysctl", "tc", "ipset", "socat")
 	outputs, failures := make([]string, shards), make([]error, shards)
 	var all sync.WaitGroup
 	for shard := range shards {
 		all.Go(func() {
-			outputs[shard], failures[shard] = runInside(t, test, natwarden, 4*time.Hour, fmt.Sprintf("%s=%d", envShard, shard))
+			outputs[shard], failures[shard] = runInside(t, test, natwarden, 4*time.Hour, append(slices.Clip(environment), fmt.Sprintf("%s=%d", envShard, shard))...)
 		})
 	}
 	all.Wait()

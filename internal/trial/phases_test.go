@@ -4,7 +4,6 @@ package trial
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/natwarden/natwarden/internal/lab/fault"
@@ -15,7 +14,7 @@ type phase struct {
 	name string
 	role string // of the process whose calls fail
 	// before brings the host and the state directory to where the verb starts.
-	before func(b *bench)
+	before func(b *bench, w *world)
 	args   []string
 	// settle waits, after the verb, for what goes on without it.
 	settle func(b *bench)
@@ -47,30 +46,32 @@ func nothingChanged(as []string, more map[int][]string) map[int][]string {
 	return out
 }
 
-func phases() []phase {
-	keep := append(slices.Clone(theChange), "--no-confirm")
-	wait := append(slices.Clone(theChange), "--confirm-within", "1h", "--no-wait")
+// phasesOf are the verbs on trial in a world.
+func phasesOf(w *world) []*phase {
+	keep := keeping(w.change)
+	wait := append(slices.Clone(w.change), "--confirm-within", "1h", "--no-wait")
 	// A change that waits is looked at for longer: a watchdog lives beside it.
-	short := append(slices.Clone(theChange), "--confirm-within", "1s", "--no-wait")
+	short := append(slices.Clone(w.change), "--confirm-within", "1s", "--no-wait")
 	done := map[int][]string{0: after, 2: after, 3: after, 4: before}
 	undone := map[int][]string{0: nil, 4: before} // sooner or later
 	back := map[int][]string{0: before, 6: before}
-	return []phase{
-		{name: "remediate", stride: 3, role: fault.Main, args: keep, part: true, may: nothingChanged(before, done)},
+	kept := func(b *bench, w *world) { b.want(w.done, b.plain(keep...)) }
+	waits := func(b *bench, w *world) { b.want(w.done, b.plain(wait...)) }
+	return []*phase{
+		{name: "remediate", stride: 3, role: fault.Main, args: keep, usual: w.done, part: true, may: nothingChanged(before, done)},
 		{name: "remediate with a watchdog", stride: 12, role: fault.Main, args: wait, part: true, may: nothingChanged(before, done)},
-		{name: "confirm", stride: 1, role: fault.Main, args: []string{"confirm"}, may: nothingChanged(after, map[int][]string{0: after}),
-			before: func(b *bench) { b.want(0, b.plain(wait...)) }},
-		{name: "rollback", stride: 1, role: fault.Main, args: []string{"rollback", "--yes"}, may: nothingChanged(after, back),
-			before: func(b *bench) { b.want(0, b.plain(keep...)) }},
-		{name: "rollback of a change that waits", stride: 6, role: fault.Main, args: []string{"rollback", "--yes"}, may: nothingChanged(after, back),
-			before: func(b *bench) { b.want(0, b.plain(wait...)) }},
+		{name: "confirm", stride: 1, role: fault.Main, args: []string{"confirm"}, may: nothingChanged(after, map[int][]string{0: after}), before: waits},
+		{name: "rollback", stride: 1, role: fault.Main, args: []string{"rollback", "--yes"}, may: nothingChanged(after, back), before: kept},
+		{name: "rollback of a change that waits", stride: 6, role: fault.Main, args: []string{"rollback", "--yes"}, may: nothingChanged(after, back), before: waits},
 		{name: "rollback --full", stride: 4, role: fault.Main, args: []string{"rollback", "--full", "--yes"},
-			may:    nothingChanged(after, map[int][]string{0: before, 4: after}),
-			before: func(b *bench) { b.want(0, b.plain(keep...)) }},
+			may: nothingChanged(after, map[int][]string{0: before, 4: after}), before: kept},
 		{name: "recover", stride: 2, role: fault.Main, args: []string{"recover"}, may: map[int][]string{0: before, 1: nil, 77: nil}, before: halfway},
 		{name: "watchdog", stride: 8, role: "watchdog", args: short, may: nothingChanged(before, undone), settle: overdue},
 	}
 }
+
+// keeping are the arguments of a change that needs no confirmation.
+func keeping(change []string) []string { return append(slices.Clone(change), "--no-confirm") }
 
 // want fails where a run that nothing disturbs does not end as it should.
 func (b *bench) want(code int, r ran) {
@@ -80,14 +81,11 @@ func (b *bench) want(code int, r ran) {
 	}
 }
 
-// halfway leaves a change in the middle: killed when nf_tables is changed and
-// iptables-legacy is not yet.
-func halfway(b *bench) {
+// halfway leaves a change in the middle: killed at the call that the world says.
+func halfway(b *bench, w *world) {
 	b.Helper()
-	decide := func(c fault.Call) fault.Action {
-		return fault.Action{Kill: c.Name == "setsockopt" && strings.Contains(c.Object, "option 64")}
-	}
-	if r := b.traced(decide, append(slices.Clone(theChange), "--no-confirm")...); r.code != -1 {
+	decide := func(c fault.Call) fault.Action { return fault.Action{Kill: w.middle(c)} }
+	if r := b.traced(decide, keeping(w.change)...); r.code != -1 {
 		b.Fatalf("it was not killed: %s", r)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -22,7 +21,7 @@ func TestHardPlaces(t *testing.T) { inShards(t, "TestHardPlacesInside", 1) }
 
 // TestHardPlacesInside is TestHardPlaces, inside.
 func TestHardPlacesInside(t *testing.T) {
-	x := newTrial(&bench{T: t, folder: inside(t)})
+	x := newTrial(&bench{T: t, folder: inside(t)}, worlds()[0])
 	for name, place := range map[string]func(*trial){
 		"read-only": (*trial).readOnly, "full": (*trial).full, "no memory": (*trial).noMemory,
 	} {
@@ -32,7 +31,7 @@ func TestHardPlacesInside(t *testing.T) {
 		place(x)
 		x.state = filepath.Join(x.folder, "after-"+strings.ReplaceAll(name, " ", "-"))
 		x.tries = 3 // the next change is tried
-		x.next(phase{name: name}, fault.Call{}, "nothing", false)
+		x.next(&phase{name: name}, fault.Call{}, "nothing", false)
 	}
 }
 
@@ -55,8 +54,6 @@ func (x *trial) disk(name, size string) (unmount func()) {
 	}
 }
 
-func keeping() []string { return append(slices.Clone(theChange), "--no-confirm") }
-
 // readOnly: nothing is changed, and the message names a way out; also where a
 // change is there to be taken back.
 func (x *trial) readOnly() {
@@ -68,11 +65,11 @@ func (x *trial) readOnly() {
 		}
 	}
 	lock(unix.MS_RDONLY)
-	if r := x.plain(keeping()...); r.code != 1 || x.stands() != asBefore || !strings.Contains(r.out, "--state-dir") {
+	if r := x.plain(keeping(theChange)...); r.code != 1 || x.stands() != asBefore || !strings.Contains(r.out, "--state-dir") {
 		x.Errorf("a read-only state directory: %s", r)
 	}
 	lock(0)
-	x.want(0, x.plain(keeping()...))
+	x.want(0, x.plain(keeping(theChange)...))
 	lock(unix.MS_RDONLY)
 	for _, verb := range [][]string{{"rollback", "--yes"}, {"confirm"}, {"recover"}} {
 		if r := x.plain(verb...); r.code != 1 || x.stands() != asAfter {
@@ -95,7 +92,7 @@ func (x *trial) full() {
 		x.fresh()
 		unmount := x.disk(fmt.Sprintf("full%d", size), fmt.Sprintf("%dk", size))
 		flowThere(x.T)
-		r := x.plain(keeping()...)
+		r := x.plain(keeping(theChange)...)
 		switch how := x.stands(); {
 		case r.code == 0 && how == asAfter:
 			done++
@@ -131,7 +128,7 @@ func (x *trial) noMemory() {
 	for _, mib := range []uint64{4096, 1400, 1300, 1250, 1200, 1150, 1100, 600, 100} {
 		x.fresh()
 		flowThere(x.T)
-		r := x.plainWith(mib<<20, keeping()...)
+		r := x.plainWith(mib<<20, keeping(theChange)...)
 		how := x.stands()
 		switch {
 		case r.code == 0 && how == asAfter:

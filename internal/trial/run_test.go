@@ -87,9 +87,6 @@ func (b *bench) endAll() {
 // policyFile allows some of the host's redirects.
 const policyFile = "/run/policy.yaml"
 
-// theChange are the arguments of the change on trial.
-var theChange = []string{"remediate", "--netns", "current", "--policy", policyFile, "--include", "routes", "--yes"}
-
 // traced runs natwarden under the tracer.
 func (b *bench) traced(decide func(fault.Call) fault.Action, args ...string) ran {
 	b.Helper()
