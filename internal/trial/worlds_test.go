@@ -56,4 +56,4 @@ func beyondRules() *world {
 }
 
 // beyondStride is that of all phases beyond rules.
-const beyondStride = 10
+const beyondStride = 25
