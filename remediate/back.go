@@ -89,6 +89,7 @@ type backGroup struct {
 	now     map[string][]string // the places as they were read last
 	done    map[int]bool
 	refused map[int]string // steps that the editor's check refused, by index in steps
+	final   []finality     // that nothing brings back
 	others  []change.Step  // of whole tables: those that somebody changed since
 }
 
@@ -280,7 +281,7 @@ func (g *backGroup) find(ctx context.Context) error {
 	}
 	before := g.world.Places
 	gone := append(missing(before, world.Places, g.group.steps), unseen(before, g.group.steps)...)
-	g.now = world.Places
+	g.now, g.final = world.Places, g.finished(ctx, world.Places)
 	g.steps = g.inverted(inPlanOrder(g.group.steps, gone))
 	g.group.world.Generation = world.Generation
 	return nil
@@ -373,10 +374,8 @@ func (b *back) finish() {
 			b.result.Steps = append(b.result.Steps, shown)
 		}
 		b.leaveOthers(g)
-		for _, s := range g.group.steps {
-			if !s.Reversible && s.Action != change.Cut {
-				b.result.leaveStep(s, "it was removed with --irreversible")
-			}
+		for _, e := range g.final {
+			b.result.leaveStep(e.step, e.why)
 		}
 	}
 	b.fullHint()

@@ -54,6 +54,9 @@ func (r *run) undoGroup(ctx context.Context, index int) error {
 	if err := g.putBack(ctx); err != nil {
 		return err
 	}
+	if ended := g.endedUnseen(ctx); len(ended) > 0 {
+		return fmt.Errorf("%s and %d more: %s", where(ended[0].step), len(ended)-1, ended[0].why)
+	}
 	// The host is as it was; a journal that cannot say so is no reason to say otherwise.
 	if err := r.note(rollback.Entry{Event: rollback.PutBack, Group: index}); err != nil {
 		r.result.Notes = append(r.result.Notes, err.Error())

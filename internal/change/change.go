@@ -198,6 +198,13 @@ type Chaser interface {
 	Chase(ctx context.Context, tables map[string]uint64, steps []Step) (Outcome, error)
 }
 
+// Seer is an Editor that can tell of an object that no World shows, as a
+// process, whether it is there still.
+type Seer interface {
+	// Stands says whether the object is there, and is the same one.
+	Stands(ctx context.Context, o Object) (bool, error)
+}
+
 // Outcome is what Edit could not do exactly as asked.
 type Outcome struct {
 	Notes []string // in words: "counters not restored", "put at the end: its neighbours are gone"
