@@ -67,7 +67,10 @@ func (s *Store) Take(origin Origin, files map[string][]byte) (string, error) {
 
 // hint says what to do about a disk that takes no more.
 func (s *Store) hint(err error) string {
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EROFS) || errors.Is(err, unix.EFBIG) {
+	if errors.Is(err, unix.EROFS) { // where a change is to be taken back, another place knows nothing of it
+		return "; make " + s.Path() + " writable again, or, for a new change only, name another place with --state-dir"
+	}
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EFBIG) {
 		return "; nothing was kept of it: free space for " + s.Path() + " or name another place with --state-dir"
 	}
 	return ""

@@ -296,6 +296,9 @@ func TestReadOnlyDisk(t *testing.T) {
 		if !strings.Contains(createErr.Error(), "--state-dir") || !strings.Contains(lockErr.Error(), "--state-dir") {
 			t.Error(createErr, lockErr)
 		}
+		if strings.Contains(lockErr.Error(), "free space") || !strings.Contains(lockErr.Error(), "writable again") {
+			t.Errorf("what would a way back find in another place, or with more room: %v", lockErr)
+		}
 	})
 }
 

@@ -115,7 +115,7 @@ func hintFor(err error) string {
 	case errors.Is(err, unix.ENOSPC):
 		return "make room on that file system, or name another place"
 	case errors.Is(err, unix.EROFS):
-		return "name a place that can be written, with --state-dir"
+		return "make the file system writable again; a new change may be kept elsewhere, with --state-dir"
 	case errors.Is(err, context.Canceled):
 		return "it was interrupted: natwarden audit shows how the host stands"
 	}
