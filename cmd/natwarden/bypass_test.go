@@ -126,7 +126,7 @@ func programFile(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		t.Skip("needs the program " + name)
+		labtest.Unmet(t, "needs the program "+name)
 	}
 	if path, err = filepath.EvalSymlinks(path); err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ func TestContainersThatRelay(t *testing.T) {
 	for engine, programs := range map[string][]string{"docker": {"docker", "dockerd"}, "podman": {"podman", "runc", "conmon"}} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
-			needOrSkip(t, append(programs, "socat", "ldd", "ss")...)
+			labtest.Partners(t, append(programs, "socat", "ldd", "ss")...)
 			labtest.New(t, "unshare")
 			triangle, err := lab.NewTriangle(t.Context())
 			if err != nil {
@@ -43,7 +43,7 @@ func stopsContainers(t *testing.T, triangle *lab.Triangle, engine string) {
 	if err := os.Symlink(testBinary(t), natwarden); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithTimeout(t.Context(), 90*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer stop()
 	said := make(chan string, 1)
 	running, ended := context.WithCancel(ctx)

@@ -27,7 +27,7 @@ import (
 // publish are violations, as long as no policy allows them.
 func TestAnOrdinaryHostIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	needOrSkip(t, "dockerd", "docker", "nginx", "sshd", "ssh-keygen", "lldpd", "chronyd", "dhclient", "nsenter", "python3", "ss", "iptables-save")
+	labtest.Partners(t, "dockerd", "docker", "nginx", "sshd", "ssh-keygen", "lldpd", "chronyd", "dhclient", "nsenter", "python3", "ss", "iptables-save")
 	space := labtest.New(t, "unshare", "iptables")
 	client := labtest.New(t)
 	dir := t.TempDir()
@@ -36,7 +36,7 @@ func TestAnOrdinaryHostIsLeftAlone(t *testing.T) {
 	if err := os.Symlink(testBinary(t), natwarden); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithTimeout(t.Context(), 90*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer stop()
 	if err := lab.Link(ctx, lab.End{Space: space.Space, Name: "eth0", Addr: "203.0.113.1/24"}, lab.End{Space: client.Space, Name: "eth0", Addr: "203.0.113.2/24"}); err != nil {
 		t.Fatal(err)
@@ -60,20 +60,6 @@ func TestAnOrdinaryHostIsLeftAlone(t *testing.T) {
 	}
 	if before, after := savedRules(t, dir, "before"), savedRules(t, dir, "after"); before != after {
 		t.Errorf("remediate changed what a policy allows:\n%s\n%s", before, after)
-	}
-}
-
-// needOrSkip skips, loudly, where a program is missing; unlike labtest.New
-// even where a lab is required: this test wants a whole host's programs.
-func needOrSkip(t *testing.T, programs ...string) {
-	t.Helper()
-	for _, p := range programs {
-		if _, err := exec.LookPath(p); err != nil {
-			if os.Getenv("NATWARDEN_REQUIRE_PARTNERS") == "1" { // .ci/run installs them
-				t.Fatalf("%s is not installed", p)
-			}
-			t.Skipf("%s is not held against natwarden: %s is not installed", t.Name(), p)
-		}
 	}
 }
 

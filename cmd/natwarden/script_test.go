@@ -53,7 +53,7 @@ func TestScripts(t *testing.T) {
 	for _, script := range scripts {
 		t.Run(strings.TrimSuffix(filepath.Base(script), ".txtar"), func(t *testing.T) {
 			t.Parallel()
-			needOrSkip(t, partners(t, script)...)
+			labtest.Partners(t, partners(t, script)...)
 			runInside(t, script)
 		})
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/natwarden/natwarden/internal/lab"
+	"github.com/natwarden/natwarden/internal/lab/labtest"
 )
 
 const table = `table ip nat {
@@ -85,7 +86,7 @@ func (m *machine) letIn(t *testing.T) (rules string) {
 	t.Helper()
 	m.greets(t)
 	t.Cleanup(func() { m.backend.Close() })
-	needOrSkip(t, "ssh", "ssh-keygen")
+	labtest.Partners(t, "ssh", "ssh-keygen")
 	key := filepath.Join(filepath.Dir(m.root), "key")
 	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

@@ -29,7 +29,7 @@ func TestUnderSystemd(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("natwarden is not held against systemd: it needs root to boot one")
 	}
-	needOrSkip(t, "systemd-nspawn", "debootstrap", "unshare", "nsenter", "awk", "flock", "nft")
+	labtest.Partners(t, "systemd-nspawn", "debootstrap", "unshare", "nsenter", "awk", "flock", "nft")
 	tree, binary := make(chan string, 1), make(chan string, 1)
 	go func() { tree <- systemdTree(t) }()
 	go func() { binary <- buildStatic(t) }()

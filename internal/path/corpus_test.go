@@ -25,14 +25,10 @@ type ruleset struct {
 
 // corpus gives the shared rule sets, or skips.
 func corpus(t *testing.T) (dir string, sets []ruleset) {
-	shared := os.Getenv("NATWARDEN_SHARED")
-	if shared == "" {
-		shared = "../../../shared"
-	}
-	dir = filepath.Join(shared, "corpora")
+	dir = labtest.Shared(t, "corpora")
 	index, err := os.Open(filepath.Join(dir, "index.jsonl"))
 	if err != nil {
-		t.Skipf("needs the shared rule sets: %v", err)
+		t.Fatal(err)
 	}
 	defer index.Close()
 	in := bufio.NewScanner(index)

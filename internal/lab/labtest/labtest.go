@@ -46,10 +46,30 @@ func Unmet(t testing.TB, why string) {
 	t.Skip(why)
 }
 
-// MustRun is Run with a minute's time; the test fails where the program does.
+// Partners skips a test, loudly, where a program is missing that nobody wants
+// installed by a test command (a docker, a squid): unlike New even where a lab is
+// required. With NATWARDEN_REQUIRE_PARTNERS=1, as .ci/run sets it, which installs
+// them all, that is a failure as well.
+func Partners(t testing.TB, programs ...string) {
+	t.Helper()
+	for _, program := range programs {
+		if _, err := exec.LookPath(program); err == nil {
+			continue
+		}
+		if os.Getenv("NATWARDEN_REQUIRE_PARTNERS") == "1" {
+			t.Fatalf("%s is not installed", program)
+		}
+		t.Skipf("%s is not held against natwarden: %s is not installed", t.Name(), program)
+	}
+}
+
+// patience is for what hangs, not for what a busy machine makes slow.
+const patience = 5 * time.Minute
+
+// MustRun is Run with some minutes' time; the test fails where the program does.
 func (s Space) MustRun(t testing.TB, input string, argv ...string) string {
 	t.Helper()
-	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	ctx, stop := context.WithTimeout(context.Background(), patience)
 	defer stop()
 	out, err := s.Run(ctx, input, argv...)
 	if err != nil {
@@ -58,10 +78,10 @@ func (s Space) MustRun(t testing.TB, input string, argv ...string) string {
 	return out
 }
 
-// MustDo is Do with a minute's time; the test fails where work does.
+// MustDo is Do with some minutes' time; the test fails where work does.
 func (s Space) MustDo(t testing.TB, work func(context.Context) error) {
 	t.Helper()
-	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	ctx, stop := context.WithTimeout(context.Background(), patience)
 	defer stop()
 	if err := s.Do(ctx, work); err != nil {
 		t.Fatal(err)

@@ -19,21 +19,8 @@ import (
 	"github.com/natwarden/natwarden/internal/nft"
 )
 
-// shared finds the corpus beside the project; tests that want it are skipped
-// where it is not.
-func shared(t *testing.T) string {
-	t.Helper()
-	for _, dir := range []string{os.Getenv("NATWARDEN_SHARED"), "../../../../shared"} {
-		if _, err := os.Stat(filepath.Join(dir, "captures")); dir != "" && err == nil {
-			return dir
-		}
-	}
-	t.Skip("needs the shared corpus: set NATWARDEN_SHARED")
-	return ""
-}
-
 func TestEveryNATTargetOfIptablesComesBack(t *testing.T) {
-	dir := shared(t)
+	dir := labtest.Shared(t)
 	s := labtest.New(t, "iptables-nft-restore", "ip6tables-nft-restore")
 	for program, file := range map[string]string{"iptables-nft-restore": "matrix.iptables-save", "ip6tables-nft-restore": "matrix.ip6tables-save"} {
 		rules, err := os.ReadFile(filepath.Join(dir, "captures/xt-matrix", file))
