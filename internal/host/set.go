@@ -98,6 +98,9 @@ func (s Set[T]) Intersect(o Set[T]) Set[T] {
 		return s
 	}
 	out := Set[T]{}
+	if longer := max(len(s), len(o)); longer > 8 && min(len(s), len(o)) > 1 {
+		out = make(Set[T], 0, longer)
+	}
 	for i, j := 0, 0; i < len(s) && j < len(o); {
 		lo, hi := s[i].Lo, s[i].Hi
 		if o[j].Lo.Compare(lo) > 0 {
@@ -135,7 +138,7 @@ func (s Set[T]) complement(domain Range[T]) Set[T] {
 	if s == nil {
 		return Set[T]{}
 	}
-	out, lo := Set[T]{}, domain.Lo
+	out, lo := make(Set[T], 0, len(s)+1), domain.Lo
 	for _, r := range s {
 		if lo.Compare(r.Lo) < 0 {
 			out = append(out, Range[T]{lo, r.Lo.Prev()})

@@ -151,6 +151,7 @@ func (k *walker) routeOf(s *state, q host.RouteQuery) host.Route {
 	}
 	if k.reach == nil {
 		k.pin()
+		k.tests += perRoute
 		return k.world.Routes.Route(q)
 	}
 	lo, hi := k.reach.Around(q.Dst)
@@ -174,6 +175,7 @@ func (k *walker) routeOf(s *state, q host.RouteQuery) host.Route {
 	if !seen {
 		found = k.world.Routes.Route(q)
 		k.known[key] = found
+		k.tests += perRoute
 	}
 	k.cutRoute(s, &q, host.Addrs{{Lo: lo, Hi: hi}}, found.Kind)
 	return found

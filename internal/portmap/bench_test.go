@@ -3,6 +3,7 @@ package portmap_test
 import (
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -149,27 +150,68 @@ func BenchmarkOneChain50000(b *testing.B) { benchmark(b, oneChain(50000)) }
 // The port map of 50,000 rules in more than 16,000 chains, 3,000 of them services.
 func BenchmarkManyChains50000(b *testing.B) { benchmark(b, manyChains(3000, 4)) }
 
-// Redirects and a listener behind 1,500 blocked sources: what is not told apart
-// is said to be so, and it does not take minutes.
-func TestALongBlocklistIsBounded(t *testing.T) {
+// blocklist is redirects and a listener behind a list of blocked sources.
+func blocklist(redirects, sources int) *host.Space {
 	var blocked []host.Branch
-	for i := range 1500 {
+	for i := range sources {
 		a := number(0x2d000000, 2*i)
 		blocked = append(blocked, host.Branch{Match: host.Match{Family: host.IP, Source: host.AddrRange(a, a)}, Verdict: host.Drop})
 	}
-	s := oneChain(200)
+	s := oneChain(redirects)
 	s.Tables = append(s.Tables, &host.Table{Backend: "nf_tables", Family: host.IP, Name: "block", Chains: []*host.Chain{
 		{Name: "block", Handle: 2, Base: &host.Base{Hook: "prerouting", Priority: -300, Type: "filter", Policy: "accept"}, Rules: rules(blocked...)}}})
 	s.Listeners = []host.Listener{{Proto: "tcp", Address: "0.0.0.0", Port: 22}}
-	began := time.Now()
-	states, lines := say(s)
-	t.Logf("%d rows, %d lines in %s", len(states), len(lines), time.Since(began))
-	for _, state := range states {
-		if state != host.Active {
-			t.Fatalf("a row is %s", state)
+	return s
+}
+
+// Redirects behind long lists of blocked sources: what is not told apart is said to
+// be so, it does not take minutes, and of each redirect it is told whom it serves.
+func TestALongBlocklistIsBounded(t *testing.T) {
+	for _, n := range [][2]int{{200, 1500}, {400, 4000}} {
+		s := blocklist(n[0], n[1])
+		rows := walk.Redirects(s, walk.Options{SocketsRead: true})
+		began := time.Now()
+		m := portmap.Of(world(s), rows)
+		for i := range rows {
+			lines := m.Of(i)
+			if rows[i].State != host.Active || len(lines) < 2 || lines[0].Rest || !lines[len(lines)-1].Rest {
+				t.Fatalf("row %d of %v is %s, its lines: %q", i, n, rows[i].State, words(lines))
+			}
+		}
+		if lines, ok := m.Listener(&s.Listeners[0], host.IP); !ok || len(lines) < 2 || lines[0].Rest {
+			t.Errorf("the listener's lines of %v: %q", n, words(lines))
+		}
+		t.Logf("%v in %s", n, time.Since(began))
+	}
+}
+
+// forEach is a router that knows no answer and to which each address is for
+// itself, as where its tables could not be read. It counts what it is asked.
+type forEach struct {
+	router
+	asked *atomic.Int64
+}
+
+func (r forEach) Route(host.RouteQuery) host.Route {
+	r.asked.Add(1)
+	return host.Route{Why: "no answer"}
+}
+
+func (forEach) Around(a netip.Addr) (netip.Addr, netip.Addr) { return a, a }
+
+// To ask the kernel for each address of each redirect's senders would take minutes.
+func TestQuestionsToTheKernelAreBounded(t *testing.T) {
+	const redirects = 5000
+	s, asked := oneChain(redirects), new(atomic.Int64)
+	s.Routes = forEach{asked: asked}
+	rows := walk.Redirects(s, walk.Options{SocketsRead: true})
+	m := portmap.Of(world(s), rows)
+	for i := range rows {
+		if rows[i].State != host.Active || len(m.Of(i)) == 0 {
+			t.Fatalf("row %d is %s and has %d lines", i, rows[i].State, len(m.Of(i)))
 		}
 	}
-	if len(lines) < 201 {
-		t.Errorf("%d lines for 200 redirects and a listener", len(lines))
+	if n := asked.Load(); n < redirects || n > 150_000 {
+		t.Errorf("%d questions for %d redirects", n, redirects)
 	}
 }

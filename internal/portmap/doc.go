@@ -9,7 +9,7 @@
 //
 // It reads nothing and judges nothing. natwarden is a program, not a library.
 //
-// Files: boxes.go makes classes of rows, explore.go follows them, reach.go says
-// which rows act, parts.go and merge.go make few parts of many cells,
-// lines.go and listeners.go write them down, words.go the conditions.
+// Files: boxes.go makes classes of rows, explore.go follows them, purse.go bounds
+// the work, reach.go says which rows act, parts.go and merge.go make few parts of
+// many cells, lines.go and listeners.go write them down, words.go the conditions.
 package portmap

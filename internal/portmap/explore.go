@@ -17,25 +17,6 @@ const (
 	mostCells  = 256
 )
 
-// mostTests bounds the matches that one of the workers holds against packets:
-// beyond it only the first cell of a row is looked at, and beyond four times of it none.
-// Long lists of sources that are blocked would else cost minutes.
-const (
-	mostTests = 2_000_000
-	firstFew  = 1
-)
-
-// budget is how many cells of the next class are looked at.
-func (x *explorer) budget() int {
-	switch {
-	case x.Tests > 4*mostTests:
-		return 0
-	case x.Tests > mostTests:
-		return firstFew
-	}
-	return x.Map.cells
-}
-
 // Map is what was found out about one namespace.
 type Map struct {
 	engine  *path.Engine
@@ -82,8 +63,10 @@ func (m *Map) follow() {
 	var wait sync.WaitGroup
 	for w := range workers {
 		wait.Go(func() {
-			x := explorer{Explorer: m.engine.Explorer(), Map: m, acted: map[*host.Effect]bool{}, seen: map[boxKey]*box{}}
-			for i := len(m.rows) * w / workers; i < len(m.rows)*(w+1)/workers; i++ {
+			from, to := len(m.rows)*w/workers, len(m.rows)*(w+1)/workers
+			x := m.explorer(to - from)
+			x.acted, x.seen = map[*host.Effect]bool{}, map[boxKey]*box{}
+			for i := from; i < to; i++ {
 				if followed(&m.rows[i]) {
 					m.found[i] = x.row(&m.rows[i])
 				}
@@ -116,6 +99,7 @@ func followed(r *host.Redirect) bool {
 type explorer struct {
 	*path.Explorer
 	*Map
+	purse
 	acted map[*host.Effect]bool
 	seen  map[boxKey]*box
 
@@ -127,6 +111,7 @@ type explorer struct {
 
 func (x *explorer) row(r *host.Redirect) found {
 	var f found
+	x.next()
 	for _, c := range x.boxes(r, x.Present(), portProtos) {
 		if c.To.Any() { // packets to the loopback come from outside by malice only, and no line is about them
 			c.To = host.NotAddrs(loopback(c.Family))
@@ -153,7 +138,7 @@ func (x *explorer) box(c path.Class) *box {
 		return known
 	}
 	b := &box{}
-	b.rest = x.Explore(c, path.Asked{Brief: true}, x.budget(), func(cell *path.Cell) bool {
+	b.rest = x.explore(c, path.Asked{Brief: true}, func(cell *path.Cell) bool {
 		b.add(x, cell)
 		return true
 	})

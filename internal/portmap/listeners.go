@@ -17,11 +17,12 @@ func (m *Map) Listener(l *host.Listener, f host.Family) ([]Line, bool) {
 		return nil, false
 	}
 	if m.sockets == nil {
-		m.sockets = &explorer{Explorer: m.engine.Explorer(), Map: m}
+		m.sockets = m.explorer(2 * len(m.world.Space.Listeners))
 	}
 	x := m.sockets
+	x.next()
 	var parts []part
-	rest := x.Explore(c, path.Asked{}, x.budget(), func(cell *path.Cell) bool {
+	rest := x.explore(c, path.Asked{}, func(cell *path.Cell) bool {
 		parts = append(parts, x.socketParts(l, cell)...)
 		return true
 	})

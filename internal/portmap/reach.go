@@ -18,12 +18,13 @@ func (m *Map) judge() {
 			continue
 		}
 		if x == nil {
-			x = &explorer{Explorer: m.engine.Explorer(), Map: m}
+			x = m.explorer(min(len(m.rows), mostProofs))
 			x.protos, x.events = m.everyProto(), m.hasLists()
 		}
 		if proofs++; proofs > mostProofs {
 			return
 		}
+		x.next()
 		x.prove(r, f)
 	}
 }
@@ -92,7 +93,7 @@ func (x *explorer) look(r *host.Redirect, in path.Arrivals) proof {
 		if !p.whole {
 			return p
 		}
-		rest := x.Explore(c, path.Asked{Brief: true, Loose: true}, x.budget(), func(cell *path.Cell) bool {
+		rest := x.explore(c, path.Asked{Brief: true, Loose: true}, func(cell *path.Cell) bool {
 			p.add(x, r, cell)
 			return !p.reached && p.whole
 		})
