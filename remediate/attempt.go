@@ -43,13 +43,13 @@ func (r *run) edit(ctx context.Context, index int) error {
 }
 
 // attempt sends a group once: the first time as it was planned, unless others
-// wrote before the lock was taken, then made anew.
+// wrote before the lock was taken, then chased and made anew in turn.
 func (r *run) attempt(ctx context.Context, index, number int) error {
 	g := r.planned.groups[index]
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("interrupted: %w", err)
 	}
-	if number > 1 && number%2 == 1 && g.chasable() {
+	if number%2 == 0 && g.chasable() {
 		return r.chase(ctx, index)
 	}
 	if number > 1 || g.holder() != nil {

@@ -87,8 +87,8 @@ type Options struct {
 	// What puts the host back goes on without: the way back must not depend on it.
 	Log func(Action) (ended func(*Result, error), err error)
 
-	// Patience is how long to try again in all while others write faster than this
-	// run reads and sends; 0: 20 seconds.
+	// Patience is how long to plan, to send and to verify again, each, while others
+	// write faster than this run reads and sends; 0: 10 seconds.
 	Patience time.Duration
 	// Settle is how long to wait after a change before looking whether somebody
 	// put it back; 0 does not wait. Alone says whether nobody else lives in the network

@@ -8,11 +8,11 @@ import (
 	"github.com/natwarden/natwarden/internal/change"
 )
 
-// usualPatience is how long a run tries again in all because others write faster
-// than it reads and sends. Between two tries it rests, each time longer up to
+// usualPatience is how long a run plans, sends and verifies again, each, because
+// others write faster than it reads and sends. Between two tries it rests, each time longer up to
 // longestRest, so that whoever writes comes to an end.
 const (
-	usualPatience = 20 * time.Second
+	usualPatience = 10 * time.Second
 	longestRest   = 50 * time.Millisecond
 	restMore      = time.Millisecond
 )

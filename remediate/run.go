@@ -250,6 +250,7 @@ func (r *run) change(ctx context.Context) error {
 	if err := r.stillOpen(ctx); err != nil {
 		return err
 	}
+	r.patience = patience(r.o.Patience)
 	for i := range r.planned.groups {
 		if err := r.edit(ctx, i); err != nil {
 			return err

@@ -8,20 +8,15 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/natwarden/natwarden/internal/change"
 	"github.com/natwarden/natwarden/internal/host"
 )
 
-// verifyPatience is how long the host is read again after the change at least,
-// however restless others are: without it the change would be undone.
-const verifyPatience = 10 * time.Second
-
 // verify reads the host again: what was planned is gone, every other
 // fingerprint and its order are as before, and the listeners are still there.
 func (r *run) verify(ctx context.Context) error {
-	r.patience = max(r.patience, patience(verifyPatience))
+	r.patience = patience(r.o.Patience)
 	var wrong []string
 	for _, g := range r.planned.groups {
 		world, err := r.read(ctx, g)
