@@ -213,3 +213,23 @@ func TestDamagedJournalIsAnError(t *testing.T) {
 	wantResult(t, r, err, Failed, 1)
 	wantPlaces(t, nft, nat, "a", "d")
 }
+
+// Of two equal rules that lost an element each, others deleted one: it is said
+// of that one, and not of the other, that it is not back.
+func TestWhichOfEqualRulesIsNotBack(t *testing.T) {
+	rule := func(print string) *change.Object {
+		return &change.Object{Kind: "rule", Backend: "nf_tables", Family: "ip", Table: "nat", Chain: "PREROUTING", Fingerprint: print}
+	}
+	steps := []change.Step{
+		{Action: change.Edit, Before: rule("whole"), After: rule("one"), Reversible: true, Place: change.Place{Index: 1}},
+		{Action: change.Edit, Before: rule("whole"), After: rule("two"), Reversible: true, Place: change.Place{Index: 2}},
+	}
+	g := &backGroup{done: map[int]bool{}, group: &group{steps: steps, world: &change.World{Places: map[string][]string{nat: {"whole", "whole"}}}}}
+	g.steps = change.Invert(steps) // the second comes first
+	g.refuse(0, "it is gone already")
+	b := &back{result: newResult(nil)}
+	b.compare(g, &change.World{Places: map[string][]string{nat: {"whole"}}}, nil)
+	if len(g.refused) != 1 || g.refused[0] != "it is gone already" || !g.done[1] || g.done[0] {
+		t.Errorf("refused %v, done %v", g.refused, g.done)
+	}
+}

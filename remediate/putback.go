@@ -182,6 +182,24 @@ func (g *backGroup) refuse(i int, why string) {
 	g.refused[i] = why
 }
 
+// refusedFirst are the steps of the change, first those of which it is known that
+// they are not back: of equal objects it is then those that are missed.
+func (g *backGroup) refusedFirst() []change.Step {
+	refused := map[*change.Object]bool{}
+	for i, s := range g.steps {
+		refused[s.Inverse().Object()] = g.refused[i] != ""
+	}
+	first, rest := []change.Step{}, []change.Step{}
+	for _, s := range g.group.steps {
+		if refused[s.Object()] {
+			first = append(first, s)
+		} else {
+			rest = append(rest, s)
+		}
+	}
+	return append(first, rest...)
+}
+
 // compare looks whether what was put back is there, and says where the
 // surroundings are no longer those of before.
 func (b *back) compare(g *backGroup, world *change.World, failure error) {
@@ -191,7 +209,7 @@ func (b *back) compare(g *backGroup, world *change.World, failure error) {
 	}
 	before := g.world.Places
 	absent := map[*change.Object]bool{}
-	for _, s := range missing(before, world.Places, g.group.steps) {
+	for _, s := range missing(before, world.Places, g.refusedFirst()) {
 		absent[s.Before] = true
 	}
 	for i, s := range g.steps {
