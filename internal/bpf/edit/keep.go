@@ -150,20 +150,33 @@ func samePin(path string, id uint32) error {
 // Kept opens a program that was pinned.
 func Kept(path string) (*ebpf.Program, error) {
 	p, err := retry.Get(func() (*ebpf.Program, error) { return ebpf.LoadPinnedProgram(path, &ebpf.LoadPinOptions{}) })
-	if err != nil {
+	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("the program is no longer kept at %s (a restart ends it): %w", path, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening the program kept at %s: %w", path, err)
 	}
 	return p, nil
 }
+
+// looks is how often it is looked whether a program is kept: what cannot be
+// opened once would be left out of the way back for good.
+const looks = 3
 
 // present says whether a program is pinned at a path.
 func present(path string) error {
 	if path == "" {
 		return errors.New("no program was kept")
 	}
-	p, err := Kept(path)
-	if err == nil {
-		p.Close()
+	var err error
+	for range looks {
+		var p *ebpf.Program
+		if p, err = Kept(path); err == nil {
+			return p.Close()
+		}
+		if errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 	}
 	return err
 }
