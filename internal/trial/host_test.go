@@ -256,6 +256,16 @@ func markTable(out map[string]string, table *xtables.Table) {
 	out[key], out["counters of "+key] = strings.Join(lines, "\n"), strings.Join(counters, "\n")
 }
 
+// eventually waits, up to five seconds, until something is so.
+func eventually(is func() bool) bool {
+	for until := time.Now().Add(5 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(until) {
+			return false
+		}
+	}
+	return true
+}
+
 // differences names what two marks do not share.
 func differences(a, b map[string]string) []string {
 	var out []string

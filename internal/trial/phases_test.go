@@ -54,18 +54,18 @@ func phasesOf(w *world) []*phase {
 	short := append(slices.Clone(w.change), "--confirm-within", "1s", "--no-wait")
 	done := map[int][]string{0: after, 2: after, 3: after, 4: before}
 	undone := map[int][]string{0: nil, 4: before} // sooner or later
-	back := map[int][]string{0: before, 6: before}
+	back := map[int][]string{0: before, 6: before, w.undone: before}
 	kept := func(b *bench, w *world) { b.want(w.done, b.plain(keep...)) }
 	waits := func(b *bench, w *world) { b.want(w.done, b.plain(wait...)) }
 	return []*phase{
-		{name: "remediate", stride: 3, role: fault.Main, args: keep, usual: w.done, part: true, may: nothingChanged(before, done)},
+		{name: "remediate", stride: 4, role: fault.Main, args: keep, usual: w.done, part: true, may: nothingChanged(before, done)},
 		{name: "remediate with a watchdog", stride: 12, role: fault.Main, args: wait, part: true, may: nothingChanged(before, done)},
 		{name: "confirm", stride: 1, role: fault.Main, args: []string{"confirm"}, may: nothingChanged(after, map[int][]string{0: after}), before: waits},
-		{name: "rollback", stride: 1, role: fault.Main, args: []string{"rollback", "--yes"}, may: nothingChanged(after, back), before: kept},
+		{name: "rollback", stride: 2, role: fault.Main, args: []string{"rollback", "--yes"}, usual: w.undone, may: nothingChanged(after, back), before: kept},
 		{name: "rollback of a change that waits", stride: 6, role: fault.Main, args: []string{"rollback", "--yes"}, may: nothingChanged(after, back), before: waits},
 		{name: "rollback --full", stride: 4, role: fault.Main, args: []string{"rollback", "--full", "--yes"},
 			may: nothingChanged(after, map[int][]string{0: before, 4: after}), before: kept},
-		{name: "recover", stride: 2, role: fault.Main, args: []string{"recover"}, may: map[int][]string{0: before, 1: nil, 77: nil}, before: halfway},
+		{name: "recover", stride: 2, role: fault.Main, args: []string{"recover"}, may: map[int][]string{0: before, w.undone: before, 1: nil, 77: nil}, before: halfway},
 		{name: "watchdog", stride: 8, role: "watchdog", args: short, may: nothingChanged(before, undone), settle: overdue},
 	}
 }

@@ -16,9 +16,10 @@ type world struct {
 	more   func(b *bench, out map[string]string) // marks what marks does not
 	middle func(c fault.Call) bool               // at this call half of the change is done
 	change []string                              // the arguments of the change
-	// changes is in how many places at least the change shows, and done its exit code.
-	changes, done int
-	phases        []*phase
+	// changes is in how many places at least the change shows, done its exit code,
+	// undone that of its rollback.
+	changes, done, undone int
+	phases                []*phase
 }
 
 // worlds are all of them. Where another one follows, the links of the one
@@ -28,7 +29,7 @@ func worlds() []*world {
 		// nf_tables is changed and iptables-legacy is not yet.
 		middle: func(c fault.Call) bool { return c.Name == "setsockopt" && strings.Contains(c.Object, "option 64") }}
 	rules.phases = phasesOf(rules)
-	return []*world{rules, beyondRules()}
+	return []*world{rules, beyondRules(), processes()}
 }
 
 // theChange are the arguments of the change on trial in the world of rules.
