@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/natwarden/natwarden/internal/change"
 	"github.com/natwarden/natwarden/rollback"
@@ -125,7 +126,7 @@ func (p *tablesPart) plan(of change.Step, now map[tableID]change.Table) {
 	s := change.Step{
 		IDs: of.IDs, Why: "the change touched it", Action: change.Restore, Reversible: true,
 		Before: objectIn(now, of.Object()), After: objectIn(p.kept, of.Object()),
-		SideEffects: was.Besides,
+		SideEffects: append(slices.Clone(was.Besides), sharing(is, was)...),
 	}
 	switch {
 	case change.SameTable(s.Before, s.After):
@@ -138,6 +139,16 @@ func (p *tablesPart) plan(of change.Step, now map[tableID]change.Table) {
 	default:
 		p.steps = append(p.steps, s)
 	}
+}
+
+// sharing says beside which tables the order of chains may come to be another.
+func sharing(is, was change.Table) []string {
+	shares := append(slices.Clone(is.Shares), was.Shares...)
+	slices.Sort(shares)
+	if shares = slices.Compact(shares); len(shares) == 0 {
+		return nil
+	}
+	return []string{"its chains may come to run before or after those of equal priority in table " + strings.Join(shares, ", ")}
 }
 
 func (p *tablesPart) leave(s change.Step, why string) {

@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/natwarden/natwarden/audit"
-	"github.com/natwarden/natwarden/internal/change"
 	"github.com/natwarden/natwarden/internal/host"
 	"github.com/natwarden/natwarden/internal/netns"
 	"github.com/natwarden/natwarden/remediate"
@@ -60,7 +59,7 @@ func runVerify(ctx context.Context, a *app, args []string) error {
 	if change != nil {
 		v.Change = change.ID
 	}
-	if change != nil && !change.IsRolledBack() {
+	if change != nil && !change.IsRolledBack() && change.Plan.Restores == "" { // that ended nothing
 		v.Ended = endedBy(change)
 		if err := v.read(ctx, a, change); err != nil {
 			return err
@@ -98,9 +97,6 @@ func endedBy(c *rollback.Change) []string {
 	groups, _ := c.Begun()
 	for _, g := range groups {
 		for _, s := range g.Steps {
-			if s.Action == change.Restore { // that brought back what it names
-				continue
-			}
 			ids = append(ids, s.IDs...)
 		}
 	}

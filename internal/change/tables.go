@@ -28,6 +28,9 @@ type Table struct {
 	Unlike string
 	// Besides are what a restoration does that no fingerprint shows, in words.
 	Besides []string
+	// Shares are tables with chains at the same hook and priority: which of them run
+	// first may be another when the table is made anew.
+	Shares []string
 }
 
 // SameTable says whether two tables are equal. None at all (nil) equals one that

@@ -98,6 +98,9 @@ func (x *trial) full() {
 			done++
 			// The way back must be there even though nothing more can be written.
 			_ = os.WriteFile(filepath.Join(filepath.Dir(x.state), "junk"), make([]byte, 1<<20), 0o600)
+			if r := x.plain("rollback", "--full", "--yes"); r.code != 1 || x.stands() != asAfter { // there is no room for the snapshot of what is there
+				x.Errorf("rollback --full on a full disk of %d KiB: %s\n%s", size, r, x.stands())
+			}
 			if r := x.plain("rollback", "--yes"); r.code != 0 {
 				x.Errorf("rollback on a full disk of %d KiB: %s", size, r)
 			}

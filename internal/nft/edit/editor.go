@@ -75,6 +75,9 @@ func check(ctx context.Context, v *view, steps []change.Step) (map[int]string, e
 	if len(b.messages) == 0 {
 		return b.undone, errNothing
 	}
+	if !nft.Loaded() {
+		return b.undone, nil // there is nothing yet, and to ask would load a module
+	}
 	a, err := b.send(ctx, false)
 	if err != nil {
 		return nil, err

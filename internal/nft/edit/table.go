@@ -6,8 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -45,7 +43,7 @@ func (e editor) Tables(ctx context.Context, files map[string][]byte) ([]change.T
 func (editor) ListTable(raw []byte) (map[string][]change.Listed, error) { return List(raw) }
 
 func (v *view) tableObject(t *tableView, names map[uint16]string, now *ipsets) change.Table {
-	out := change.Table{Unlike: t.unlike(), Besides: append(v.sharedHooks(t), t.filled()...)}
+	out := change.Table{Unlike: t.unlike(), Besides: t.filled(), Shares: v.sharedHooks(t)}
 	used, err := t.renumber(names, now)
 	if err != nil && out.Unlike == "" {
 		out.Unlike = err.Error()
@@ -132,20 +130,15 @@ func (t *tableView) filled() (out []string) {
 }
 
 // sharedHooks names the tables of whose chains the order against those of t is
-// by the time of their making (nf_register_net_hook: the kernel sorts by
-// priority alone): a table that is made anew may come to stand elsewhere.
-func (v *view) sharedHooks(t *tableView) []string {
-	var others []string
+// by the time of their making (nf_register_net_hook: the kernel sorts by priority alone).
+func (v *view) sharedHooks(t *tableView) (others []string) {
 	for _, o := range v.order {
 		name := string(familyName(o.Family)) + " " + o.Name
-		if o != t && !slices.Contains(others, name) && sharesHook(t, o) {
+		if o != t && sharesHook(t, o) {
 			others = append(others, name)
 		}
 	}
-	if len(others) == 0 {
-		return nil
-	}
-	return []string{"its chains may come to run before or after those of equal priority in table " + strings.Join(others, ", ")}
+	return others
 }
 
 func sharesHook(a, b *tableView) bool {

@@ -144,7 +144,7 @@ func restoreAndBack(t *testing.T, s labtest.Space, before map[string]change.Tabl
 		is := bytesOf(d)
 		bystanders(was, others)
 		compare2(t, was, is)
-		now, w = tablesOf(ctx, t)
+		_, w = tablesOf(ctx, t)
 		mustEdit(ctx, t, New(), w.Generation, change.Invert(steps))
 		if d, err = dump(ctx); err != nil {
 			return err
@@ -286,6 +286,25 @@ func TestATableFindsItsIpsetsByName(t *testing.T) {
 func stripped(save string) string {
 	lines := slices.DeleteFunc(strings.Split(save, "\n"), func(l string) bool { return strings.HasPrefix(l, "#") })
 	return strings.Join(lines, "\n")
+}
+
+// Two tables with chains at one hook and priority run in the order of their making.
+func TestATableNamesThoseBesideWhichItRuns(t *testing.T) {
+	s := labtest.New(t, "nft")
+	s.MustRun(t, `table ip a { chain c { type filter hook input priority 0; }; }
+table inet b { chain c { type filter hook input priority 0; }; }
+table ip6 c { chain c { type filter hook input priority 0; }; }
+table ip d { chain c { type filter hook input priority 1; }; }
+`, "nft", "-f", "-")
+	s.MustDo(t, func(ctx context.Context) error {
+		all, _ := tablesOf(ctx, t)
+		for name, want := range map[string][]string{"ip a": {"inet b"}, "inet b": {"ip a", "ip6 c"}, "ip6 c": {"inet b"}, "ip d": nil} {
+			if got := all[name].Shares; !slices.Equal(got, want) {
+				t.Errorf("%s shares with %q, want %q", name, got, want)
+			}
+		}
+		return nil
+	})
 }
 
 // What is damaged is not sent, whoever damaged it.
