@@ -49,11 +49,11 @@ func (r *run) attempt(ctx context.Context, index, number int) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("interrupted: %w", err)
 	}
-	if number%2 == 0 && g.chasable() {
+	if number%2 == 0 && g.chasable() && r.o.Exactly == nil {
 		return r.chase(ctx, index)
 	}
 	if number > 1 || g.holder() != nil {
-		if err := g.freshen(ctx); err != nil {
+		if err := r.freshen(ctx, g); err != nil {
 			return err
 		}
 	}
@@ -145,6 +145,18 @@ func (g *group) lookAfter(ctx context.Context) {
 	if ours {
 		g.after = world
 	}
+}
+
+// freshen is that of the group. A plan that was reviewed is for the rules around
+// the steps as well: where they are others by now it is not carried out.
+func (r *run) freshen(ctx context.Context, g *group) error {
+	if err := g.freshen(ctx); err != nil || r.o.Exactly == nil {
+		return err
+	}
+	if err := r.o.Exactly.match(r.planned); err != nil {
+		return fmt.Errorf("%s: %w", err.Error(), change.ErrGone)
+	}
+	return nil
 }
 
 // freshen makes the steps of a group anew, unless a lock keeps the rules as they

@@ -52,6 +52,44 @@ func TestAPlanIsCarriedOutAsItStands(t *testing.T) {
 	wantPlaces(t, nft, "ip nat OTHER", "x")
 }
 
+// meddled is a kernel in which somebody writes right before the first transaction.
+type meddled struct {
+	*kernel
+	write func(*kernel)
+}
+
+func (m *meddled) Edit(ctx context.Context, generation uint32, steps []change.Step) (change.Outcome, error) {
+	if m.write != nil {
+		m.write(m.kernel)
+		m.generation++
+		m.write = nil
+	}
+	return m.kernel.Edit(ctx, generation, steps)
+}
+
+// Between the last look and the transaction others may write as well: beside the
+// steps of a plan that was reviewed they must not, elsewhere they may.
+func TestAPlanThatIsOvertakenIsCarriedOutExactlyOrNotAtAll(t *testing.T) {
+	for name, c := range map[string]struct {
+		write func(*kernel)
+		code  int
+		want  []string
+	}{
+		"beside":    {func(k *kernel) { k.places[nat] = append([]string{"z"}, k.places[nat]...) }, exitRefused, []string{"z", "a", "b", "c", "d"}},
+		"elsewhere": {func(k *kernel) { k.places["ip nat OTHER"] = []string{"x"} }, exitOK, []string{"a", "d"}},
+	} {
+		o := options(t)
+		f, nft, editors, rows := planned(t, o)
+		nft.generation, o.Exactly = 7, f
+		editors[0] = &meddled{nft, c.write}
+		r, err := Run(context.Background(), rows, nil, here(), editors, o)
+		if r.ExitCode != c.code {
+			t.Errorf("%s: %+v %v", name, r, err)
+		}
+		wantPlaces(t, nft, nat, c.want...)
+	}
+}
+
 func TestAStalePlanIsRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		alter func(k *kernel, rows *[]host.Redirect, o *Options)
