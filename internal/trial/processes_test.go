@@ -24,8 +24,7 @@ func processes() *world {
 	m := &manager{running: map[string]*exec.Cmd{}, relays: relays()}
 	w := &world{name: "processes", links: m.links, build: m.build, more: m.mark, changes: 2, undone: 2,
 		change: append(changing("routes", "processes"), "--irreversible"),
-		// The rule is gone and the process is not.
-		middle: func(c fault.Call) bool { return c.Name == "pidfd_send_signal" }}
+		middle: signals()}
 	for _, p := range phasesOf(w) {
 		switch p.name {
 		case "remediate", "rollback", "recover":
@@ -35,6 +34,20 @@ func processes() *world {
 		}
 	}
 	return w
+}
+
+// signals waits for the signal to the process: the rule is gone then, and the
+// unit is stopped. The Go runtime tries that call out before there is a journal.
+func signals() func(fault.Call) bool {
+	begun := false
+	return func(c fault.Call) bool {
+		begun = begun || strings.HasSuffix(c.Object, "/journal")
+		if !begun || c.Name != "pidfd_send_signal" {
+			return false
+		}
+		begun = false // the run ends here
+		return true
+	}
 }
 
 // relays are the programs, by the unit that runs them; "" for the one that no
