@@ -259,3 +259,25 @@ func TestKilledWritersLeaveAWholeLog(t *testing.T) {
 		t.Errorf("only %d lines were written", len(l.Lines))
 	}
 }
+
+func TestTheLastAction(t *testing.T) {
+	s := newStore(t)
+	if at, err := s.LastAction(); err != nil || !at.IsZero() {
+		t.Errorf("without a log: %s %v", at, err)
+	}
+	for i := range 3 {
+		want := noon.Add(time.Duration(i) * time.Hour)
+		if _, err := s.Append(origin(t), Action{Time: want, Event: LogEnd}); err != nil {
+			t.Fatal(err)
+		}
+		if at, err := s.LastAction(); err != nil || !at.Equal(want) {
+			t.Errorf("%s %v, want %s", at, err, want)
+		}
+	}
+	if err := os.WriteFile(logFile(s), []byte("rubbish\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if at, err := s.LastAction(); err != nil || !at.IsZero() {
+		t.Errorf("rubbish: %s %v", at, err)
+	}
+}

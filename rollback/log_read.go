@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // LogLine is a line of the action log that was read.
@@ -66,6 +68,28 @@ func (s *Store) readLog() (*Log, error) {
 	l := ParseLog(data)
 	l.compareAnchor(anchor, anchorErr)
 	return l, s.compareChanges(l)
+}
+
+// LastAction is when the last line of the action log was written, by the clock as it
+// was then; zero where there is none, or none that can be read.
+func (s *Store) LastAction() (time.Time, error) {
+	f, err := s.root.open(logName, unix.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer f.Close()
+	t, err := readTail(f)
+	if err != nil || t.last == nil || t.bad != "" {
+		return time.Time{}, err
+	}
+	_, a, err := parseLogged(t.last)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return a.Time, nil
 }
 
 // ParseLog reads the bytes of an action log. What is wrong with them stands in Faults.

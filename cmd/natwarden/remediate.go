@@ -39,6 +39,8 @@ type RemediateOptions struct {
 	exactly   *remediate.PlanFile // read from Plan
 	planBytes []byte              // of Plan, as they were read: what is signed
 	gates     []remediate.Gate    // of the policy, as it was when the verb began
+
+	lastAction time.Time // by the action log, as the verb began; zero for none
 }
 
 // AddFlags defines the flags.

@@ -7,10 +7,14 @@ import (
 
 	"github.com/natwarden/natwarden/policy"
 	"github.com/natwarden/natwarden/remediate"
+	"github.com/natwarden/natwarden/rollback"
 )
 
 // gatesOf are the guards of the policy that ask something else than the plan.
 func (o *RemediateOptions) gatesOf(a *app, pol *policy.Policy) []remediate.Gate {
+	if len(pol.Change.Windows) > 0 || pol.Change.Approvals > 0 {
+		o.lastAction = lastAction(a.StateDir)
+	}
 	return []remediate.Gate{
 		{Name: remediate.GuardWindow, Refuses: o.windowGate(pol.Change, clocks)},
 		{Name: remediate.GuardApproval, Refuses: o.approvalGate(a, pol.Change, clocks)},
@@ -28,8 +32,23 @@ func clocks() (wall, steady time.Time) {
 	return now.Round(0), now
 }
 
+// lastAction is when natwarden last wrote into its log; zero where nobody can tell.
+func lastAction(stateDir string) time.Time {
+	store, err := rollback.Open(stateDir)
+	if err != nil {
+		return time.Time{}
+	}
+	defer store.Close()
+	at, err := store.LastAction()
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
+
 // clockDoubt gives what says why the clock is not to be believed: it was set since
-// the verb began, or stands before the plan was made. Nobody can tell then when it was right.
+// the verb began, or stands before the plan was made, or before the last action. Nobody can tell
+// then when it was right.
 func (o *RemediateOptions) clockDoubt(clocks func() (wall, steady time.Time)) func(now, steady time.Time) string {
 	wall, steady := clocks()
 	return func(now, later time.Time) string {
@@ -39,6 +58,9 @@ func (o *RemediateOptions) clockDoubt(clocks func() (wall, steady time.Time)) fu
 		}
 		if o.exactly != nil && now.Before(o.exactly.Origin.Time.Add(-clockSlack)) {
 			return fmt.Sprintf("the clock stands at %s, before the plan was made (%s)", now.Format(time.RFC3339), o.exactly.Origin.Time.Format(time.RFC3339))
+		}
+		if now.Before(o.lastAction.Add(-clockSlack)) {
+			return fmt.Sprintf("the clock stands at %s, before the last action in natwarden's log (%s): it was set back, or was wrong then; the next action puts it right", now.Format(time.RFC3339), o.lastAction.Format(time.RFC3339))
 		}
 		return ""
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -59,5 +60,42 @@ func TestAClosedWindowSaysWhenTheNextOpens(t *testing.T) {
 		if got := strings.Join(closedWindow(windows(t, text), now), "; "); got != want {
 			t.Errorf("%s: %q, want %q", text, got, want)
 		}
+	}
+}
+
+// A clock that was set back before natwarden began is told by the action log.
+func TestAClockBeforeTheLastActionOpensNoWindow(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	pol := &policy.Policy{Change: windows(t, allDay)}
+	refusals := func() string {
+		var all []string
+		for _, g := range (&RemediateOptions{}).gatesOf(&app{Options: Options{StateDir: dir}}, pol) {
+			all = append(all, g.Refuses(context.Background())...)
+		}
+		return strings.Join(all, "; ")
+	}
+	if got := refusals(); got != "" {
+		t.Errorf("without a log: %s", got)
+	}
+	store, err := rollback.Create(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	for _, c := range []struct {
+		ahead time.Duration
+		want  string
+	}{{30 * time.Second, ""}, {3 * time.Hour, "before the last action in natwarden's log"}, {0, ""}} {
+		ahead, want := c.ahead, c.want
+		if _, err := store.Append(rollback.Origin{}, rollback.Action{Time: time.Now().Add(ahead), Event: rollback.LogEnd}); err != nil {
+			t.Fatal(err)
+		}
+		if got := refusals(); want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("%s ahead: %q, want %q", ahead, got, want)
+		}
+		if pol.Change.Windows = nil; refusals() != "" {
+			t.Errorf("without windows the clock does not matter: %s", refusals())
+		}
+		pol.Change = windows(t, allDay)
 	}
 }
