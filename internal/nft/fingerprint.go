@@ -22,6 +22,7 @@ type Printer struct {
 	table  *Table
 	sets   map[string]*Set   // the anonymous ones; nil until one is asked for
 	chains map[string]*Chain // likewise
+	room   canon             // used again for each rule
 }
 
 // NewPrinter gives a Printer for a table with its sets, elements and chains.
@@ -29,11 +30,11 @@ func NewPrinter(t *Table) *Printer { return &Printer{table: t} }
 
 // Rule is the fingerprint of a rule of chain c: 32 hexadecimal digits.
 func (p *Printer) Rule(c *Chain, r *Rule) string {
-	w := make(canon, 0, 256+len(r.Exprs)+len(r.Userdata))
-	w = append(w, p.table.Family)
-	w.put(0, []byte(p.table.Name))
-	w.put(0, []byte(c.Name))
+	w := append(p.room[:0], p.table.Family)
+	w.name(p.table.Name)
+	w.name(c.Name)
 	p.rule(&w, r, 0)
+	p.room = w
 	return w.sum()
 }
 
@@ -64,6 +65,22 @@ func (w *canon) put(typ uint16, data []byte) {
 	*w = append(*w, data...)
 }
 
+// name is put of a name, as type 0.
+func (w *canon) name(name string) {
+	*w = binary.BigEndian.AppendUint16(*w, 0)
+	*w = binary.BigEndian.AppendUint32(*w, uint32(len(name)))
+	*w = append(*w, name...)
+}
+
+// nest is put of what body writes.
+func (w *canon) nest(typ uint16, body func(w *canon)) {
+	*w = binary.BigEndian.AppendUint16(*w, typ)
+	*w = append(*w, 0, 0, 0, 0)
+	at := len(*w)
+	body(w)
+	binary.BigEndian.PutUint32((*w)[at-4:], uint32(len(*w)-at))
+}
+
 // list writes attributes; those that special has dealt with are left to it. A
 // torn rest is written as it is.
 func (w *canon) list(attrs []byte, special func(w *canon, typ uint16, data []byte) bool) {
@@ -81,7 +98,9 @@ func (w *canon) list(attrs []byte, special func(w *canon, typ uint16, data []byt
 
 func (w canon) sum() string {
 	h := sha256.Sum256(w)
-	return hex.EncodeToString(h[:16])
+	var out [32]byte
+	hex.Encode(out[:], h[:16])
+	return string(out[:])
 }
 
 // deepest bounds how far anonymous chains nest; the kernel allows 16 jumps.
@@ -107,23 +126,26 @@ func (p *Printer) expr(w *canon, attrs []byte, depth int) {
 	name := textBytes(Find(attrs, unix.NFTA_EXPR_NAME))
 	data := Find(attrs, unix.NFTA_EXPR_DATA)
 	w.put(unix.NFTA_EXPR_NAME, name)
-	var body canon
+	w.nest(unix.NFTA_EXPR_DATA, func(w *canon) { p.body(w, name, data, depth) })
+}
+
+// body writes what an expression of a name holds.
+func (p *Printer) body(w *canon, name, data []byte, depth int) {
 	switch string(name) {
 	case "counter", "last":
 	case "quota":
-		body.list(data, withoutConsumed)
+		w.list(data, withoutConsumed)
 	case "lookup":
-		body.list(data, p.setNames(unix.NFTA_LOOKUP_SET, unix.NFTA_LOOKUP_SET_ID, depth))
+		w.list(data, p.setNames(unix.NFTA_LOOKUP_SET, unix.NFTA_LOOKUP_SET_ID, depth))
 	case "objref":
-		body.list(data, p.setNames(unix.NFTA_OBJREF_SET_NAME, unix.NFTA_OBJREF_SET_ID, depth))
+		w.list(data, p.setNames(unix.NFTA_OBJREF_SET_NAME, unix.NFTA_OBJREF_SET_ID, depth))
 	case "dynset":
-		body.list(data, p.dynset(depth))
+		w.list(data, p.dynset(depth))
 	case "immediate":
-		body.list(data, p.verdicts(unix.NFTA_IMMEDIATE_DATA, depth))
+		w.list(data, p.verdicts(unix.NFTA_IMMEDIATE_DATA, depth))
 	default:
-		body = data
+		*w = append(*w, data...)
 	}
-	w.put(unix.NFTA_EXPR_DATA, body)
 }
 
 // quotaDepleted is NFT_QUOTA_F_DEPLETED: state, though it stands among the flags.

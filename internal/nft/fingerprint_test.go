@@ -91,3 +91,16 @@ func TestFingerprintTellsMeaningsApart(t *testing.T) {
 		seen[print] = rule
 	}
 }
+
+// Fingerprints stand in snapshots and journals: those of one version are those of
+// the next, and depend on no rule that was printed before.
+func TestFingerprintsStayWhatTheyWere(t *testing.T) {
+	d := manyDNATs(3, true)
+	table, chain := d.Tables[0], d.Tables[0].Chains[0]
+	p := NewPrinter(table)
+	for i, want := range []string{"92513dfc64a7aa5c5b8daaea14fdd267", "20b4776b691d7ce1927803df0b3e64a2", "733720588859a25ac89887395ced0675"} {
+		if got := p.Rule(chain, chain.Rules[i]); got != want {
+			t.Errorf("rule %d is %s, want %s", i, got, want)
+		}
+	}
+}
