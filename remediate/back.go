@@ -308,10 +308,10 @@ func (g *backGroup) prove(ctx context.Context) error {
 	if len(g.steps) == 0 {
 		return nil
 	}
-	err := g.space.within(ctx, func(ctx context.Context) (err error) {
-		g.refused, err = g.editor.Check(ctx, g.steps)
-		return err
-	})
+	err := g.check(ctx)
+	if err == nil && len(g.refused) > 0 {
+		err = g.check(ctx) // what could not be found out in that moment is no reason to leave a rule out
+	}
 	if err == nil && len(g.refused) > 0 {
 		g.closeRanks()
 	}
@@ -330,6 +330,14 @@ func (g *backGroup) findAgain(ctx context.Context) error {
 		return nil
 	}
 	return g.prove(ctx)
+}
+
+// check has the editor say which steps it would refuse.
+func (g *backGroup) check(ctx context.Context) error {
+	return g.space.within(ctx, func(ctx context.Context) (err error) {
+		g.refused, err = g.editor.Check(ctx, g.steps)
+		return err
+	})
 }
 
 // closeRanks gives the steps that were not refused their places anew, for those

@@ -89,3 +89,32 @@ func TestAFailureSaysWhatItEndedForGood(t *testing.T) {
 	}
 	wantPlaces(t, nft, nat, "a", "b")
 }
+
+// A step that was refused once is asked for again: it may have been a moment's
+// want of memory, and what is left out of a recovery stays away.
+func TestWhatIsRefusedOnceIsAskedForAgain(t *testing.T) {
+	nft, legacy, rows := web()
+	o := options(t)
+	if r, err := Run(context.Background(), rows, nil, here(), []change.Editor{nft, legacy}, o); err != nil || r.ExitCode != 0 {
+		t.Fatalf("%+v %v", r, err)
+	}
+	forgetful := &refusingOnce{kernel: nft}
+	r, err := Rollback(context.Background(), "", resolveHere, []change.Editor{forgetful, legacy}, o)
+	if err != nil || r.ExitCode != 0 || len(r.Left) > 0 || forgetful.checks < 2 {
+		t.Fatalf("%d checks: %+v %v", forgetful.checks, r, err)
+	}
+	wantPlaces(t, nft, nat, "a", "b", "c", "d")
+}
+
+// refusingOnce refuses a step the first time.
+type refusingOnce struct {
+	*kernel
+	checks int
+}
+
+func (r *refusingOnce) Check(ctx context.Context, steps []change.Step) (map[int]string, error) {
+	if r.checks++; r.checks == 1 {
+		return map[int]string{0: "there was no memory to look"}, nil
+	}
+	return r.kernel.Check(ctx, steps)
+}

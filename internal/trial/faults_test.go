@@ -295,7 +295,7 @@ func (x *trial) next(p *phase, at fault.Call, name string, partly bool) {
 	}
 	x.figures["recovered-"+how]++
 	if how == asAfter {
-		if r := x.calm("rollback", "--yes"); r.code != x.undone || x.stands() != asBefore {
+		if r := x.calm("rollback", "--yes"); !x.undoneBy(r.code) || x.stands() != asBefore {
 			x.bad(p, at, name, "rollback after recover: %s\nthe host is %s", r, x.stands())
 			x.reset()
 			return
@@ -324,6 +324,14 @@ func (x *trial) next(p *phase, at fault.Call, name string, partly bool) {
 // ended says whether a recovery may end with a code: with 2 only where what
 // nothing brings back has ended.
 func (x *trial) ended(code int) bool { return code == 0 || code == 6 || code == 2 && x.lost }
+
+// undoneBy says whether a rollback ends with a code, as the host stands.
+func (x *trial) undoneBy(code int) bool {
+	if !x.lost {
+		return code == 0
+	}
+	return code == x.undone
+}
 
 func (x *trial) bad(p *phase, at fault.Call, name, format string, args ...any) {
 	x.Helper()

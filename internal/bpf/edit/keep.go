@@ -159,24 +159,14 @@ func Kept(path string) (*ebpf.Program, error) {
 	return p, nil
 }
 
-// looks is how often it is looked whether a program is kept: what cannot be
-// opened once would be left out of the way back for good.
-const looks = 3
-
 // present says whether a program is pinned at a path.
 func present(path string) error {
 	if path == "" {
 		return errors.New("no program was kept")
 	}
-	var err error
-	for range looks {
-		var p *ebpf.Program
-		if p, err = Kept(path); err == nil {
-			return p.Close()
-		}
-		if errors.Is(err, os.ErrNotExist) {
-			return err
-		}
+	p, err := Kept(path)
+	if err == nil {
+		p.Close()
 	}
 	return err
 }
