@@ -165,10 +165,11 @@ func (c *churning) round() {
 	}
 }
 
-// why is what natwarden said on standard error.
+// why is what natwarden said on standard error, and what it left.
 func why(out string) string {
-	said, _, _ := strings.Cut(out, `{"schema_version"`)
-	return strings.Join(strings.Fields(said), " ")
+	said, document, _ := strings.Cut(out, `{"schema_version"`)
+	_, left, _ := strings.Cut(document, `"left":`)
+	return strings.Join(strings.Fields(said+" left: "+left), " ")
 }
 
 // words name an exit code in the figures.
