@@ -107,3 +107,44 @@ func TestARestartEndsAFullRollback(t *testing.T) {
 		t.Errorf("the change is %s, notes %q", c.Stage(), r.Notes)
 	}
 }
+
+// The way back of a full rollback, killed anywhere: recover ends it one way or the
+// other, and the journals say which.
+func TestACrashOfTheWayBackOfAFullRollback(t *testing.T) {
+	seen := map[bool]int{}
+	for at := 1; ; at++ {
+		nft, legacy, o, done := rewritten(t)
+		editors := []change.Editor{nft, legacy}
+		full, err := Rollback(context.Background(), "", resolveHere, editors, o)
+		wantResult(t, full, err, Done, 0)
+		o.Full = false
+		calls := 0
+		tick := func() {
+			if calls++; calls == at {
+				panic(crash{})
+			}
+		}
+		nft.tick, legacy.tick = tick, tick
+		crashed := until(func() { _, _ = Rollback(context.Background(), "", resolveHere, editors, o) })
+		nft.tick, legacy.tick = nil, nil
+		if r, err := Recover(context.Background(), resolveHere, editors, o); err != nil || r.ExitCode != 0 {
+			t.Fatalf("crash at %d: recover: %+v, %v", at, r, err)
+		}
+		back := loadChange(t, o, full.Change).IsRolledBack()
+		seen[back]++
+		if loadChange(t, o, done.Change).IsRolledBack() == back {
+			t.Errorf("crash at %d: both changes are called rolled back %v", at, back)
+		}
+		if back {
+			wantOthers(t, nft, legacy)
+		} else {
+			wantSnapshot(t, nft, legacy)
+		}
+		if !crashed {
+			break
+		}
+	}
+	if len(seen) != 2 {
+		t.Errorf("the way back was ended as %v", seen)
+	}
+}
