@@ -167,7 +167,7 @@ func (a *Archive) read(r *tar.Reader) (manifest []byte, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if total += h.Size; h.Typeflag != tar.TypeReg || h.Size < 0 || total > archiveLimit || n > archiveMost {
+		if total += h.Size; h.Typeflag != tar.TypeReg || isSparse(h) || h.Size < 0 || total > archiveLimit || n > archiveMost {
 			return nil, fmt.Errorf("%q is no plain file, or too large", h.Name)
 		}
 		data, err := io.ReadAll(r)
@@ -178,6 +178,17 @@ func (a *Archive) read(r *tar.Reader) (manifest []byte, err error) {
 			return nil, err
 		}
 	}
+}
+
+// isSparse says whether a file holds more bytes than stand in the archive: a small
+// one would fill the memory. Natwarden writes none (GNU tar manual, "Sparse Formats").
+func isSparse(h *tar.Header) bool {
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
 }
 
 func (a *Archive) take(full string, data []byte, manifest *[]byte) error {

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -193,6 +195,26 @@ func TestArchive(t *testing.T) {
 }
 
 // No bit of what the manifest proves can change unseen.
+// 10 KiB of archive must not become 64 MiB of memory, or all of it.
+func TestSparseArchiveIsRefused(t *testing.T) {
+	dir, name := t.TempDir(), "natwarden-snapshot-0123456789abcdef0123456789abcdef/manifest.json"
+	if err := os.Mkdir(filepath.Join(dir, filepath.Dir(name)), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, name), nil, 0o600), os.Truncate(filepath.Join(dir, name), 64<<20)); err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"pax", "gnu"} {
+		data, err := exec.Command("tar", "-C", dir, "-cS", "--format="+format, name).Output()
+		if err != nil || len(data) > 1<<20 {
+			t.Fatalf("tar made %d bytes: %v", len(data), err)
+		}
+		if _, _, err := ReadArchive(bytes.NewReader(data)); err == nil || !strings.Contains(err.Error(), "no plain file") {
+			t.Errorf("%s: %v", format, err)
+		}
+	}
+}
+
 func TestEveryChangedBitOfAnArchiveIsSeen(t *testing.T) {
 	data := exported(t)
 	at := bytes.Index(data, files()["nf_tables.raw"])
