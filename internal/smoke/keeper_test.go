@@ -95,8 +95,8 @@ func noneLive(t *testing.T, pids []int, within time.Duration) {
 func TestNothingOutlivesTheTimeLimit(t *testing.T) {
 	t.Parallel()
 	script, pids := breeder(t, "sleep 1000")
-	got := why(t, host.Probe{Timeout: 3 * time.Second, Command: []string{"/bin/sh", script}})
-	check(t, "slow", got, "no answer within 3s")
+	got := why(t, host.Probe{Timeout: 6 * time.Second, Command: []string{"/bin/sh", script}})
+	check(t, "slow", got, "no answer within 6s")
 	noneLive(t, bred(t, pids), 0) // the answer comes when they are dead
 }
 
