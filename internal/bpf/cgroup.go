@@ -56,7 +56,7 @@ func (l *listing) unbound(ctx context.Context) {
 func programTypes(ctx context.Context) (map[ebpf.ProgramType]int, error) {
 	out := map[ebpf.ProgramType]int{}
 	for id := ebpf.ProgramID(0); ctx.Err() == nil; {
-		next, err := ebpf.ProgramGetNextID(id)
+		next, err := nextProgram(id)
 		if errors.Is(err, os.ErrNotExist) {
 			return out, nil
 		}
@@ -64,7 +64,7 @@ func programTypes(ctx context.Context) (map[ebpf.ProgramType]int, error) {
 			return nil, reading("loaded programs", err)
 		}
 		id = next
-		p, err := ebpf.NewProgramFromID(id)
+		p, err := openProgram(id)
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}

@@ -2,12 +2,15 @@ package bpf
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 
 	"github.com/natwarden/natwarden/internal/netns"
+	"github.com/natwarden/natwarden/internal/retry"
 )
 
 // links walks all links of the kernel and gives attachments the link that
@@ -17,12 +20,12 @@ func (l *listing) links(ctx context.Context) {
 	inode := ownInode()
 	var it link.Iterator
 	defer it.Close()
-	for it.Next() {
+	for next(&it) {
 		if err := ctx.Err(); err != nil {
 			l.unread("links", err)
 			return
 		}
-		info, err := it.Link.Info()
+		info, err := retry.Get(it.Link.Info)
 		if err != nil {
 			continue // it was detached between the two questions
 		}
@@ -31,6 +34,27 @@ func (l *listing) links(ctx context.Context) {
 	if err := it.Err(); err != nil && !unsupported(err) {
 		l.unread("links", err)
 	}
+}
+
+// next goes on to the next link, also where a signal interrupts: the iterator
+// keeps where it stands, and the error too.
+func next(it *link.Iterator) bool {
+	more := it.Next()
+	for !more && errors.Is(it.Err(), unix.EINTR) {
+		*it = link.Iterator{ID: it.ID}
+		more = it.Next()
+	}
+	return more
+}
+
+// nextProgram is the id of the program after one.
+func nextProgram(id ebpf.ProgramID) (ebpf.ProgramID, error) {
+	return retry.Get(func() (ebpf.ProgramID, error) { return ebpf.ProgramGetNextID(id) })
+}
+
+// openProgram opens a program by its id.
+func openProgram(id ebpf.ProgramID) (*ebpf.Program, error) {
+	return retry.Get(func() (*ebpf.Program, error) { return ebpf.NewProgramFromID(id) })
 }
 
 // ownInode is the inode number of the thread's network namespace; 0 where it

@@ -19,7 +19,7 @@ func (c *Catalog) Meddlers(ctx context.Context) ([]string, error) {
 	defer c.mu.Unlock()
 	var out []string
 	for id := ebpf.ProgramID(0); ctx.Err() == nil; {
-		next, err := ebpf.ProgramGetNextID(id)
+		next, err := nextProgram(id)
 		if errors.Is(err, os.ErrNotExist) || noKernel(err) {
 			return out, nil
 		}

@@ -26,7 +26,7 @@ type Program struct {
 
 // readProgram reads a program by its id.
 func readProgram(id uint32) (*Program, error) {
-	fd, err := ebpf.NewProgramFromID(ebpf.ProgramID(id))
+	fd, err := openProgram(ebpf.ProgramID(id))
 	if err != nil {
 		return nil, fmt.Errorf("reading eBPF program %d: %w", id, err)
 	}

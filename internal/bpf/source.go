@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/cilium/ebpf"
-
 	"github.com/natwarden/natwarden/internal/host"
 )
 
@@ -22,7 +20,7 @@ func (Source) Group() string { return "bpf" }
 // Read finds the programs that stand in the way in the namespace of the
 // calling thread.
 func (s Source) Read(ctx context.Context, into *host.Space) (host.Reading, error) {
-	if _, err := ebpf.ProgramGetNextID(0); noKernel(err) {
+	if _, err := nextProgram(0); noKernel(err) {
 		return host.Reading{State: host.Absent, Why: "the kernel has no bpf system call"}, nil
 	}
 	found, blind, err := Attachments(ctx, into.Netns == "")

@@ -52,15 +52,15 @@ func attachLink(ctx context.Context, a bpf.Attachment, p *ebpf.Program, pin stri
 		return nil, fmt.Errorf("making a new link: %w", err)
 	}
 	defer l.Close()
-	if err := retry.Call(func() error { return l.Pin(pin) }); err != nil {
-		return nil, fmt.Errorf("pinning the new link at %s: %w", pin, err)
+	if err := pinAt(l, pin, a.Link); err != nil {
+		return nil, err
 	}
 	for _, other := range a.LinkPins[min(1, len(a.LinkPins)):] {
 		again, err := retry.Get(l.Info)
 		if err != nil {
 			return nil, fmt.Errorf("reading the new link: %w", err)
 		}
-		if err := pinAgain(again.ID, other); err != nil {
+		if err := pinAgain(again.ID, other, a.Link); err != nil {
 			return nil, err
 		}
 	}
@@ -69,16 +69,44 @@ func attachLink(ctx context.Context, a bpf.Attachment, p *ebpf.Program, pin stri
 
 // pinAgain pins a link at a further path: a handle of its own, because Pin
 // moves the pin of one.
-func pinAgain(id link.ID, path string) error {
+func pinAgain(id link.ID, path string, dead uint32) error {
 	l, err := linkOf(id)
 	if err != nil {
 		return fmt.Errorf("opening the new link: %w", err)
 	}
 	defer l.Close()
-	if err := retry.Call(func() error { return l.Pin(path) }); err != nil {
+	return pinAt(l, path, dead)
+}
+
+// pinAt pins a link. Where the one that was cut is still pinned there, because the
+// removal of its pin failed or never came, that dead pin goes; the kernel
+// never gives the number of a link again. Any other pin stays.
+func pinAt(l link.Link, path string, dead uint32) error {
+	err := retry.Call(func() error { return l.Pin(path) })
+	if errors.Is(err, os.ErrExist) && pinnedLink(path) == link.ID(dead) {
+		if err = os.Remove(path); err == nil {
+			err = retry.Call(func() error { return l.Pin(path) })
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("pinning the new link at %s: %w", path, err)
 	}
 	return nil
+}
+
+// pinnedLink is the number of the link that is pinned at a path; 0, which no
+// link has, where that cannot be read.
+func pinnedLink(path string) link.ID {
+	l, err := retry.Get(func() (link.Link, error) { return link.LoadPinnedLink(path, nil) })
+	if err != nil {
+		return 0
+	}
+	defer l.Close()
+	info, err := retry.Get(l.Info)
+	if err != nil {
+		return 0
+	}
+	return info.ID
 }
 
 func newLink(ctx context.Context, a bpf.Attachment, p *ebpf.Program) (link.Link, error) {

@@ -462,3 +462,58 @@ func cgroupRows(ctx context.Context, t *testing.T, dir string) (out []host.Redir
 	}
 	return out
 }
+
+// A link was cut, and the removal of its pin failed or never came: the dead pin
+// makes room. One that holds another link stays.
+func TestADeadPinMakesRoom(t *testing.T) {
+	for name, other := range map[string]bool{"the link that was cut": false, "another link": true} {
+		s, e := pair(t), testEditor(t)
+		if err := e.keep.open(); err != nil {
+			t.Fatal(err)
+		}
+		s.MustDo(t, func(context.Context) error { return each[4].attach(t, e.keep.dir) })
+		pin := filepath.Join(e.keep.dir, "lookup")
+		s.MustDo(t, func(ctx context.Context) error {
+			refs, ids := suspects(ctx, t)
+			steps := plan(ctx, t, e, refs, ids)
+			dead, err := link.LoadPinnedLink(pin, nil)
+			if err != nil {
+				return err
+			}
+			defer dead.Close()
+			if err := run(ctx, e, steps); err != nil {
+				return err
+			}
+			if other {
+				if dead, err = link.AttachXDP(link.XDPOptions{Program: sendsBack(t), Interface: index(t, "e0"), Flags: link.XDPGenericMode}); err != nil {
+					return err
+				}
+				defer dead.Close()
+				err = dead.Pin(pin)
+			} else {
+				again, errAgain := link.NewFromID(idOf(t, dead))
+				if errAgain != nil {
+					return errAgain
+				}
+				defer again.Close()
+				err = again.Pin(pin)
+			}
+			if err != nil {
+				return err
+			}
+			if err := run(ctx, e, change.Invert(steps)); (err != nil) != other {
+				t.Errorf("%s: %v", name, err)
+			}
+			return nil
+		})
+	}
+}
+
+func idOf(t *testing.T, l link.Link) link.ID {
+	t.Helper()
+	info, err := l.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.ID
+}
