@@ -52,11 +52,17 @@ func effects(space *host.Space) int {
 	n := 0
 	for _, t := range space.Tables {
 		for _, c := range t.Chains {
-			for _, r := range c.Rules {
-				for i := range r.Branches {
-					n += len(r.Branches[i].Effects)
-				}
-			}
+			n += effectsOf(c.Rules)
+		}
+	}
+	return n
+}
+
+func effectsOf(rules []*host.Rule) int {
+	n := 0
+	for _, r := range rules {
+		for i := range r.Branches {
+			n += len(r.Branches[i].Effects)
 		}
 	}
 	return n
@@ -71,19 +77,26 @@ func (s *spaceView) chainRows(rows []host.Redirect, g *graph, n *node) []host.Re
 	if rules < longChain || workers == 1 {
 		return s.ruleRows(rows, g, n, 0, rules)
 	}
-	parts := make([][]host.Redirect, workers)
+	parts, want := make([][]host.Redirect, workers), make([]int, workers)
 	var wait sync.WaitGroup
+	end := len(rows)
 	for w := range workers {
-		wait.Go(func() {
-			from, to := rules*w/workers, rules*(w+1)/workers
-			parts[w] = s.ruleRows(make([]host.Redirect, 0, to-from), g, n, from, to)
-		})
+		from, to := rules*w/workers, rules*(w+1)/workers
+		want[w] = effectsOf(n.chain.Rules[from:to])
+		begin := end
+		var room []host.Redirect
+		if end += want[w]; end <= cap(rows) {
+			room = rows[begin:begin:end] // where they belong if each effect makes one row
+		}
+		wait.Go(func() { parts[w] = s.ruleRows(room, g, n, from, to) })
 	}
 	wait.Wait()
-	for _, part := range parts {
-		rows = append(rows, part...)
+	for w, part := range parts {
+		if len(part) != want[w] || end > cap(rows) {
+			return slices.Concat(append([][]host.Redirect{rows}, parts...)...)
+		}
 	}
-	return rows
+	return rows[:end] // nothing to copy: a long list is large
 }
 
 func (s *spaceView) ruleRows(rows []host.Redirect, g *graph, n *node, from, to int) []host.Redirect {

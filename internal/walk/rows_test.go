@@ -2,6 +2,8 @@ package walk
 
 import (
 	"fmt"
+	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -177,5 +179,39 @@ func TestALongChainKeepsItsOrder(t *testing.T) {
 		if want := fmt.Sprint(i + 1); r.Ports != want || r.State != host.Active {
 			t.Fatalf("row %d: ports %s %s, want %s", i, r.Ports, r.State, want)
 		}
+	}
+}
+
+// So it is where some rules make more rows than one, and some none.
+func TestLongChainsInPartsAreThoseInOnePass(t *testing.T) {
+	long := func(name string, base *host.Base, each func(i int) *host.Rule) *host.Chain {
+		var rules []*host.Rule
+		for i := range longChain + 100 {
+			rules = append(rules, each(i))
+		}
+		return chain(name, base, rules...)
+	}
+	one := func(i int) *host.Rule {
+		return dnat(host.Match{Ports: host.PortsOf(uint16(i+1), uint16(i+1))})
+	}
+	some := func(i int) *host.Rule {
+		if i%3 == 0 {
+			return &host.Rule{Branches: []host.Branch{{Verdict: host.Continue}}}
+		}
+		return one(i)
+	}
+	twice := []*host.Rule{
+		{Branches: []host.Branch{{Match: host.Match{Protos: host.ProtosOf(host.TCP)}, Verdict: host.Jump, Chain: "sub"}}},
+		{Branches: []host.Branch{{Match: host.Match{Protos: host.ProtosOf(host.UDP)}, Verdict: host.Jump, Chain: "sub"}}},
+	}
+	tt := table(long("in", &host.Base{Hook: "prerouting"}, some), chain("to", &host.Base{Hook: "prerouting"}, twice...),
+		long("sub", nil, one), long("last", &host.Base{Hook: "prerouting"}, one))
+	rows := func(processors int) []host.Redirect {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
+		return Redirects(&host.Space{Tables: []*host.Table{&tt}}, Options{})
+	}
+	got, want := rows(4), rows(1)
+	if len(want) <= 3*(longChain+100) || !reflect.DeepEqual(got, want) {
+		t.Errorf("%d rows in parts, %d in one pass, or others", len(got), len(want))
 	}
 }
