@@ -8,7 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/natwarden/natwarden/internal/change"
-	"github.com/natwarden/natwarden/internal/host"
 	"github.com/natwarden/natwarden/internal/nft"
 )
 
@@ -69,9 +68,8 @@ func (h *hunt) add(number int, s change.Step, tables map[string]uint64) error {
 	if o == nil || s.After != nil || o.Kind != kindRule || o.Backend != Backend || o.Handle == 0 || len(o.Parts) > 0 {
 		return fmt.Errorf("step %d does not delete a plain rule: %w", number+1, change.ErrStale)
 	}
-	proto, known := protoOf(o.Family)
-	handle := tables[fmt.Sprintf("%s %s", o.Family, o.Table)]
-	if !known || handle == 0 {
+	proto, handle := protocol(o.Family), tables[fmt.Sprintf("%s %s", o.Family, o.Table)]
+	if proto == 0 || handle == 0 {
 		return fmt.Errorf("table %s %s has no number: %w", o.Family, o.Table, change.ErrStale)
 	}
 	h.tables[tableID{proto, o.Table}] = handle
@@ -81,16 +79,6 @@ func (h *hunt) add(number int, s change.Step, tables map[string]uint64) error {
 	attrs = nft.AppendU64(attrs, unix.NFTA_RULE_HANDLE, o.Handle)
 	h.batch.add(number, unix.NFT_MSG_DELRULE, 0, proto, attrs)
 	return nil
-}
-
-// protoOf gives the NFPROTO of a family.
-func protoOf(family host.Family) (uint8, bool) {
-	for proto, f := range families {
-		if f == family {
-			return proto, true
-		}
-	}
-	return 0, false
 }
 
 // once looks at the tables and rules and sends the batch in the same generation.
@@ -119,7 +107,7 @@ func (h *hunt) once(ctx context.Context) (answers, error) {
 
 // same says whether a rule is there as it was read.
 func (h *hunt) same(o *change.Object) error {
-	proto, _ := protoOf(o.Family)
+	proto := protocol(o.Family)
 	r, err := h.conn.RuleAt(proto, o.Table, o.Chain, o.Handle)
 	if err != nil {
 		return err

@@ -50,7 +50,7 @@ func unconsumed(data []byte) []byte {
 	return nft.AppendU32(drop(drop(data, unix.NFTA_QUOTA_CONSUMED), unix.NFTA_QUOTA_FLAGS), unix.NFTA_QUOTA_FLAGS, flags)
 }
 
-// protocol is the number of a family (NFPROTO_*).
+// protocol is the number of a family (NFPROTO_*); 0 for none that tables have.
 func protocol(f host.Family) uint8 {
 	for number, name := range families {
 		if name == f {
