@@ -63,12 +63,18 @@ tc filter add dev e0 egress pref 7 protocol ip bpf da object-pinned ` + pins + `
 // pins is a folder of the host in a bpffs of this test's own.
 const pins = "/sys/fs/bpf/host"
 
+// linksOnce makes the links unless another world has made them.
+func linksOnce(b *bench) {
+	b.Helper()
+	if _, err := netlink.LinkByName("e0"); err != nil {
+		buildLinks(b.T)
+	}
+}
+
 // linksBeyond makes, besides the links, a bpffs, an ipset and a place for filters.
 func linksBeyond(b *bench) {
 	b.Helper()
-	if _, err := netlink.LinkByName("e0"); err != nil { // else another world has made them
-		buildLinks(b.T)
-	}
+	linksOnce(b)
 	if err := unix.Mount("natwarden-trial", "/sys/fs/bpf", "bpf", 0, "mode=700"); err != nil {
 		b.Fatal(err)
 	}

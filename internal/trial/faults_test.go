@@ -67,6 +67,7 @@ func TestFaultPoints(t *testing.T) {
 			}
 			writePoints(t, p, x.record(p))
 		}
+		x.over()
 	}
 }
 
@@ -84,6 +85,7 @@ func TestFaultsInside(t *testing.T) {
 			}
 			x.try(jobs[n])
 		}
+		x.over()
 	}
 	for _, what := range slices.Sorted(maps.Keys(figures)) {
 		fmt.Printf("FIGURE %s %d\n", what, figures[what])
@@ -126,6 +128,14 @@ func newTrial(b *bench, w *world) *trial {
 		b.Fatalf("the change on trial changes too little: %d places", n)
 	}
 	return x
+}
+
+// over ends a world; nil is one that was never entered.
+func (x *trial) over() {
+	if x != nil && x.leave != nil {
+		x.endAll()
+		x.leave()
+	}
 }
 
 // reset makes the host what it was before, with an empty state directory.

@@ -22,7 +22,7 @@ import (
 // started again, and one that nobody started, which cannot.
 func processes() *world {
 	m := &manager{running: map[string]*exec.Cmd{}, relays: relays()}
-	w := &world{name: "processes", links: m.links, build: m.build, more: m.mark, changes: 2, undone: 2,
+	w := &world{name: "processes", links: m.links, build: m.build, more: m.mark, leave: m.leave, changes: 2, undone: 2,
 		change: append(changing("routes", "processes"), "--irreversible"),
 		middle: signals()}
 	for _, p := range phasesOf(w) {
@@ -75,9 +75,7 @@ const systemctl = "#!/bin/sh\nexec /usr/bin/socat -t 60 - UNIX-CONNECT:/run/mana
 
 func (m *manager) links(b *bench) {
 	b.Helper()
-	if _, err := os.Stat("/sys/class/net/e0"); err != nil { // else another world has made them
-		buildLinks(b.T)
-	}
+	linksOnce(b)
 	for name, text := range map[string]string{"/run/systemctl": systemctl, "/run/cgroup": "0::/system.slice/relay.service\n"} {
 		if err := os.WriteFile(name, []byte(text), 0o700); err != nil {
 			b.Fatal(err)
@@ -101,7 +99,14 @@ func (m *manager) links(b *bench) {
 			m.serve(c)
 		}
 	}()
-	b.Cleanup(func() { l.Close(); m.stop("relay.service"); m.stop("") })
+	b.Cleanup(func() { l.Close(); m.leave() })
+}
+
+// leave ends all that runs, for the world that follows.
+func (m *manager) leave() {
+	for unit := range m.relays {
+		m.stop(unit)
+	}
 }
 
 // serve answers one systemctl.

@@ -15,6 +15,7 @@ type world struct {
 	build  func(b *bench)                        // makes the rest anew, whatever stands there
 	more   func(b *bench, out map[string]string) // marks what marks does not
 	middle func(c fault.Call) bool               // at this call half of the change is done
+	leave  func()                                // ends what the next world must not see; nil for nothing
 	change []string                              // the arguments of the change
 	// changes is in how many places at least the change shows, done its exit code,
 	// undone that of its rollback.
@@ -29,7 +30,7 @@ func worlds() []*world {
 		// nf_tables is changed and iptables-legacy is not yet.
 		middle: func(c fault.Call) bool { return c.Name == "setsockopt" && strings.Contains(c.Object, "option 64") }}
 	rules.phases = phasesOf(rules)
-	return []*world{rules, beyondRules(), processes()}
+	return []*world{rules, processes(), beyondRules()}
 }
 
 // theChange are the arguments of the change on trial in the world of rules.
