@@ -108,6 +108,34 @@ func TestASessionIsFoundThroughItsCarrier(t *testing.T) {
 	}
 }
 
+// A client that has said all that it will say (ssh -n, a pipe that ended) still waits for
+// the answer: its carrier's side of the session is half closed then.
+func TestACarrierIsFoundWhereItHasClosedItsHalf(t *testing.T) {
+	s := labtest.New(t, "socat", "ss", "ip")
+	s.MustRun(t, "", "ip", "link", "set", "lo", "up")
+	dir := t.TempDir()
+	script := dir + "/login.sh"
+	if err := os.WriteFile(script, []byte("#!/bin/sh\necho $$ >"+dir+"/pid\nexec sleep 60\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	start(t, s, "socat", "-t", "60", "TCP-LISTEN:2323,reuseaddr,fork", "EXEC:"+script)
+	start(t, s, "socat", "-t", "60", "TCP-LISTEN:4443,reuseaddr,fork", "TCP:127.0.0.1:2323")
+	ready(t, s, "2323")
+	ready(t, s, "4443")
+	start(t, s, "sh", "-c", "echo | socat -t 60 - TCP:127.0.0.2:4443,bind=127.0.0.9")
+	pid := pidIn(t, dir+"/pid")
+	for n := 0; !strings.Contains(s.MustRun(t, "", "ss", "-Htn", "state", "fin-wait-2"), ":2323"); n++ {
+		if n > 200 {
+			t.Fatal("the carrier does not close its half")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	lines := linesOf(t, s, Asked{PID: pid})
+	if l := find(lines, "through which your session may come"); l == nil || l.Here.String() != "127.0.0.2:4443" {
+		t.Errorf("%+v", lines)
+	}
+}
+
 // An agent's connection is one that the host opened; what only answers there,
 // and who is no agent, is none.
 func TestAnAgentIsKnownByItsName(t *testing.T) {

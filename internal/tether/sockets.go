@@ -18,6 +18,8 @@ type socket struct {
 // States of include/net/tcp_states.h.
 const (
 	established = 1
+	finWait1    = 4 // this end has said all that it will say
+	finWait2    = 5
 	closed      = 7 // of UDP: bound, without a peer
 	closeWait   = 8
 	listening   = 10
@@ -27,7 +29,7 @@ const (
 // sockets, of the namespace of the calling thread. /proc/net loads no module.
 func readSockets() ([]socket, error) {
 	var out []socket
-	for proto, states := range map[string]uint32{"tcp": 1<<established | 1<<closeWait | 1<<listening, "udp": 1<<established | 1<<closed} {
+	for proto, states := range map[string]uint32{"tcp": 1<<established | 1<<finWait1 | 1<<finWait2 | 1<<closeWait | 1<<listening, "udp": 1<<established | 1<<closed} {
 		all, err := sock.ListInet(proto)
 		if err != nil {
 			return nil, err
