@@ -81,22 +81,19 @@ func (nfTables) Group() string { return groupRules }
 
 // Read adds the tables, chains, rules and sets of the thread's namespace.
 func (n nfTables) Read(ctx context.Context, into *host.Space) (host.Reading, error) {
-	var blind []host.Blind
-	dump, decoded, err := nft.ReadDecoded(ctx, func() nft.Env {
-		env, unread := ruleWorld(ctx)
-		names, err := interfaceNames(ctx)
-		if err != nil {
-			unread = append(unread, host.Blind{Source: "nf_tables", What: "names of interfaces", Why: err.Error()})
-		}
-		blind = unread
-		return nft.Env{Sets: env.Sets, Ifname: names, Now: env.Now, Listing: n.texts}
-	})
+	dump, err := nft.Read(ctx, nft.Options{})
 	if err != nil {
 		return host.Reading{}, err
 	}
 	if len(dump.Tables) == 0 {
 		return nothingOf(nft.Loaded(), "nf_tables is not in the kernel"), nil
 	}
+	env, blind := ruleWorld(ctx)
+	names, err := interfaceNames(ctx)
+	if err != nil {
+		blind = append(blind, host.Blind{Source: "nf_tables", What: "names of interfaces", Why: err.Error()})
+	}
+	decoded := nft.Decode(dump, nft.Env{Sets: env.Sets, Ifname: names, Now: env.Now, Listing: n.texts})
 	into.Generation = dump.Generation
 	if families := dump.TrackedFamilies(); len(families) > 0 {
 		into.NoteTracking(families...)

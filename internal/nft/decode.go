@@ -33,13 +33,10 @@ type Decoded struct {
 // The matches of a table of family ip or ip6 leave Match.Family empty, since
 // every packet there is of that family; a Match in an inet, bridge or netdev
 // table names the family where the rule asks for one.
-func Decode(d *Dump, env Env) Decoded { return decode(d, env, nil) }
-
-// decode is Decode where some rules were decoded before: early may be nil.
-func decode(d *Dump, env Env, early *ahead) Decoded {
+func Decode(d *Dump, env Env) Decoded {
 	dec := &decoder{env: env}
 	for _, t := range d.Tables {
-		dec.out.Tables = append(dec.out.Tables, dec.table(t, early))
+		dec.out.Tables = append(dec.out.Tables, dec.table(t))
 	}
 	return dec.out
 }
@@ -62,76 +59,49 @@ type tableDecoder struct {
 	// dynamic are the sets that packets fill. Filled of the table adds the ipsets.
 	dynamic map[string]bool
 	mine    bool // the chains look like those that iptables or ebtables makes
-	prints  *Printer
 }
 
-func (d *decoder) table(raw *Table, early *ahead) *host.Table {
-	t := d.begin(raw)
-	t.dynamic = t.filled()
-	maps.Copy(t.out.Filled, t.dynamic)
-	done := early.of(t)
-	for _, c := range raw.Chains {
-		t.out.Chains = append(t.out.Chains, t.chain(c, done[c]))
-	}
-	return t.out
-}
-
-// begin makes a decoder of a table, which needs all of the table but its rules.
-func (d *decoder) begin(raw *Table) *tableDecoder {
-	t := &tableDecoder{decoder: d, raw: raw, family: familyOf(raw.Family), sets: knownSets(raw), anon: map[string]bool{}}
+func (d *decoder) table(raw *Table) *host.Table {
+	t := &tableDecoder{decoder: d, raw: raw, family: familyOf(raw.Family)}
 	t.out = &host.Table{Backend: "nf_tables", Family: t.family, Name: raw.Name, Owner: raw.Owner,
 		Dormant: raw.Flags&tableDormant != 0, Filled: map[string]bool{}}
+	t.dynamic = t.filled()
+	maps.Copy(t.out.Filled, t.dynamic)
+	t.sets = knownSets(raw)
+	t.anon = map[string]bool{}
 	for _, c := range raw.Chains {
 		if c.Flags&chainBinding != 0 {
 			t.anon[c.Name] = true
 		}
 	}
 	t.mine = t.looksLikeXtables()
-	return t
+	for _, c := range raw.Chains {
+		t.out.Chains = append(t.out.Chains, t.chain(c))
+	}
+	return t.out
 }
 
-// chain decodes what of a chain was not decoded before, and puts it together.
-func (t *tableDecoder) chain(raw *Chain, done []*stretch) *host.Chain {
-	c := &host.Chain{Name: raw.Name, Handle: raw.Handle, Base: t.base(raw), Anonymous: raw.Flags&chainBinding != 0,
-		Rules: make([]*host.Rule, 0, len(raw.Rules))}
-	for _, s := range append(done, t.rest(raw, done)...) {
-		for i := range s.rules {
-			c.Rules = append(c.Rules, &s.rules[i])
-		}
-		t.decoder.out.Blind = append(t.decoder.out.Blind, s.blind...)
+func (t *tableDecoder) chain(raw *Chain) *host.Chain {
+	c := &host.Chain{Name: raw.Name, Handle: raw.Handle, Base: t.base(raw), Anonymous: raw.Flags&chainBinding != 0}
+	rules := make([]host.Rule, len(raw.Rules))
+	branches := make([]host.Branch, len(raw.Rules))
+	c.Rules = make([]*host.Rule, len(raw.Rules))
+	for i := range rules {
+		c.Rules[i] = &rules[i]
 	}
+	t.inParts(len(rules), func(t *tableDecoder, from, to int) {
+		m := &machine{t: t, chain: raw}
+		prints := NewPrinter(t.raw)
+		for i := from; i < to; i++ {
+			out, r := &rules[i], raw.Rules[i]
+			out.Handle, out.Index = r.Handle, i+1
+			m.decode(r, out, branches[i:i:i+1])
+			if out.Text != "" { // only what has an effect is ever looked for again
+				out.Fingerprint = prints.Rule(raw, r)
+			}
+		}
+	})
 	return c
-}
-
-// stretch is rules of a chain that follow one another.
-type stretch struct {
-	table *Table
-	chain *Chain
-	from  int // index of the first of them in the chain
-	raw   []*Rule
-	rules []host.Rule // decoded
-	blind []host.Blind
-}
-
-// decode fills in what the rules of a stretch are.
-func (t *tableDecoder) decode(s *stretch) {
-	if t.prints == nil {
-		t.prints = NewPrinter(t.raw)
-	}
-	m := &machine{t: t, chain: s.chain}
-	said := t.decoder.out.Blind
-	t.decoder.out.Blind = nil
-	s.rules = make([]host.Rule, len(s.raw))
-	branches := make([]host.Branch, len(s.raw))
-	for i, r := range s.raw {
-		out := &s.rules[i]
-		out.Handle, out.Index = r.Handle, s.from+i+1
-		m.decode(r, out, branches[i:i:i+1])
-		if out.Text != "" { // only what has an effect is ever looked for again
-			out.Fingerprint = t.prints.Rule(s.chain, r)
-		}
-	}
-	s.blind, t.decoder.out.Blind = t.decoder.out.Blind, said
 }
 
 func knownSets(raw *Table) map[string]*knownSet {
@@ -145,42 +115,28 @@ func knownSets(raw *Table) map[string]*knownSet {
 // longChain is from how many rules on a chain is decoded on several processors.
 const longChain = 4096
 
-// rest decodes what of a chain was not: a long rest in parts side by side, each
-// with a decoder of its own.
-func (t *tableDecoder) rest(raw *Chain, done []*stretch) []*stretch {
-	from := 0
-	for _, s := range done {
-		from += len(s.rules)
-	}
-	rules := raw.Rules[from:]
+// inParts has work done for all rules of a chain: of a long one in parts side
+// by side, each with a decoder of its own, whose answers are joined in order.
+func (t *tableDecoder) inParts(rules int, work func(t *tableDecoder, from, to int)) {
 	n := runtime.GOMAXPROCS(0)
-	if len(rules) < longChain || n == 1 {
-		whole := &stretch{table: t.raw, chain: raw, from: from, raw: rules}
-		t.decode(whole)
-		return []*stretch{whole}
+	if rules < longChain || n == 1 {
+		work(t, 0, rules)
+		return
 	}
-	parts, workers := make([]*stretch, n), make([]*tableDecoder, n)
+	parts := make([]*tableDecoder, n)
 	var wait sync.WaitGroup
 	for i := range parts {
-		lo, hi := len(rules)*i/n, len(rules)*(i+1)/n
-		parts[i] = &stretch{table: t.raw, chain: raw, from: from + lo, raw: rules[lo:hi]}
-		workers[i] = t.part()
-		wait.Go(func() { workers[i].decode(parts[i]) })
+		part := *t
+		part.decoder = &decoder{env: t.env}
+		part.sets, part.out = knownSets(t.raw), &host.Table{Filled: map[string]bool{}}
+		parts[i] = &part
+		wait.Go(func() { work(&part, rules*i/n, rules*(i+1)/n) })
 	}
 	wait.Wait()
-	for _, w := range workers {
-		maps.Copy(t.out.Filled, w.out.Filled)
+	for _, part := range parts {
+		t.decoder.out.Blind = append(t.decoder.out.Blind, part.decoder.out.Blind...)
+		maps.Copy(t.out.Filled, part.out.Filled)
 	}
-	return parts
-}
-
-// part is a decoder of the same table for another goroutine.
-func (t *tableDecoder) part() *tableDecoder {
-	p := *t
-	p.decoder = &decoder{env: t.env}
-	p.sets, p.out = knownSets(t.raw), &host.Table{Filled: map[string]bool{}}
-	p.prints = nil
-	return &p
 }
 
 func (t *tableDecoder) base(raw *Chain) *host.Base {

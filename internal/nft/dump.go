@@ -30,59 +30,51 @@ var errOvertaken = errors.New("the rules changed meanwhile")
 // family, as of one generation. It changes nothing and loads nothing: where
 // nf_tables is not there, the dump is empty. The caller locks the thread.
 func Read(ctx context.Context, o Options) (*Dump, error) {
-	d, _, err := readWith(ctx, o, nil)
-	return d, err
-}
-
-// readWith is Read, and decodes ahead where it is told of the world.
-func readWith(ctx context.Context, o Options, world func() Env) (*Dump, *ahead, error) {
 	if !Loaded() {
-		return &Dump{}, nil, nil
+		return &Dump{}, nil
 	}
 	for range attempts {
-		d, early, err := readOnce(ctx, o, world)
+		d, err := readOnce(ctx, o)
 		switch {
 		case err == nil:
-			return d, early, nil
+			return d, nil
 		case errors.Is(err, ErrAbsent):
-			return &Dump{}, nil, nil
+			return &Dump{}, nil
 		case !errors.Is(err, errOvertaken):
-			return nil, nil, fmt.Errorf("reading nf_tables: %w", err)
+			return nil, fmt.Errorf("reading nf_tables: %w", err)
 		}
 		if err := ctx.Err(); err != nil {
-			return nil, nil, fmt.Errorf("reading nf_tables: %w", err)
+			return nil, fmt.Errorf("reading nf_tables: %w", err)
 		}
 	}
-	return nil, nil, fmt.Errorf("reading nf_tables: %w during %d attempts; find who changes them with `nft monitor` and try again", ErrRestless, attempts)
+	return nil, fmt.Errorf("reading nf_tables: %w during %d attempts; find who changes them with `nft monitor` and try again", ErrRestless, attempts)
 }
 
-func readOnce(ctx context.Context, o Options, world func() Env) (*Dump, *ahead, error) {
+func readOnce(ctx context.Context, o Options) (*Dump, error) {
 	c, err := Open(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer c.Close()
 	generation, err := c.quiet()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	r := newReader(c)
-	r.world = world
 	if err := r.readAll(ctx, o); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	r.dump.Generation = generation
-	return r.dump, r.early, c.still(generation)
+	return r.dump, c.still(generation)
 }
 
-// readAll reads what holds other things before the things in it, and what rules
-// refer to before the rules.
+// readAll reads what holds other things before the things in it.
 func (r *reader) readAll(ctx context.Context, o Options) error {
-	steps := []func() error{r.readTables, r.readChains, r.readSets}
+	rules := func() error { return r.readRules(ctx) }
+	steps := []func() error{r.readTables, r.readChains, rules, r.readSets}
 	if !o.NoElements {
 		steps = append(steps, r.readElements)
 	}
-	steps = append(steps, func() error { return r.readRules(ctx) })
 	if o.Objects {
 		steps = append(steps, r.readObjects, r.readFlowtables)
 	}

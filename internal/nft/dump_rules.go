@@ -30,10 +30,6 @@ type request struct {
 // other threads may use it.
 func (r *reader) readRules(ctx context.Context) error {
 	requests := r.requests()
-	if r.world != nil {
-		r.early = newAhead(r.dump, r.world)
-		defer r.early.finish()
-	}
 	conns := []*Conn{r.conn}
 	for len(requests) > manyRules/10 && len(conns) < readers {
 		c, err := Open(ctx)
@@ -54,11 +50,16 @@ func (r *reader) readRules(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// requests parts the rules into dumps.
+// requests parts the rules into dumps. The use count of a chain is its rules
+// and the references to it.
 func (r *reader) requests() []request {
 	var out []request
 	for _, t := range r.dump.Tables {
-		if usesOf(t) < manyRules {
+		rules := 0
+		for _, c := range t.Chains {
+			rules += int(U32(Find(c.Attrs, unix.NFTA_CHAIN_USE)))
+		}
+		if rules < manyRules {
 			out = append(out, request{table: t})
 			continue
 		}
@@ -69,24 +70,11 @@ func (r *reader) requests() []request {
 	return out
 }
 
-// usesOf adds up the use counts of a table's chains: of each its rules and the
-// references to it.
-func usesOf(t *Table) int {
-	uses := 0
-	for _, c := range t.Chains {
-		uses += int(U32(Find(c.Attrs, unix.NFTA_CHAIN_USE)))
-	}
-	return uses
-}
-
 // ruleReader reads rules on a socket of its own.
 type ruleReader struct {
 	*reader
 	conn *Conn
 	slab []Rule // rules are made many at a time
-	// To be decoded ahead: what is collected, and how many rules that is.
-	job    []*stretch
-	inHand int
 }
 
 func (w *ruleReader) readEach(requests []request, next *atomic.Int64) error {
@@ -95,7 +83,6 @@ func (w *ruleReader) readEach(requests []request, next *atomic.Int64) error {
 			return fmt.Errorf("rules of table %q: %w", requests[i].table.Name, err)
 		}
 	}
-	w.handOver()
 	return nil
 }
 
@@ -105,49 +92,20 @@ func (w *ruleReader) read(q request) error {
 		attrs = AppendText(attrs, unix.NFTA_RULE_CHAIN, q.chain)
 	}
 	var chain *Chain // of the rule before: rules come chain by chain
-	from := 0        // the rules of it that are not collected yet
-	err := w.conn.dump(unix.NFT_MSG_GETRULE, q.table.Family, attrs, func(_ uint8, attrs []byte) error {
+	return w.conn.dump(unix.NFT_MSG_GETRULE, q.table.Family, attrs, func(_ uint8, attrs []byte) error {
 		rule := w.newRule()
 		_, name, err := ParseRule(attrs, rule)
 		if err != nil {
 			return err
 		}
 		if chain == nil || chain.Name != string(name) {
-			w.collect(q.table, chain, from)
 			if chain = w.chains[q.table][string(name)]; chain == nil {
 				return errOvertaken
 			}
-			from = len(chain.Rules)
 		}
 		chain.Rules = append(chain.Rules, rule)
-		if len(chain.Rules)-from == handful {
-			w.collect(q.table, chain, from)
-			from = len(chain.Rules)
-		}
 		return nil
 	})
-	w.collect(q.table, chain, from)
-	return err
-}
-
-// collect notes the rules of a chain from one on as to be decoded ahead, where its
-// table is, and hands over what is a handful.
-func (w *ruleReader) collect(t *Table, c *Chain, from int) {
-	if w.early == nil || w.early.tables[t] == nil || c == nil || from == len(c.Rules) {
-		return
-	}
-	to := len(c.Rules)
-	w.job = append(w.job, &stretch{table: t, chain: c, from: from, raw: c.Rules[from:to:to]})
-	if w.inHand += to - from; w.inHand >= handful {
-		w.handOver()
-	}
-}
-
-func (w *ruleReader) handOver() {
-	if len(w.job) > 0 {
-		w.early.take(w.job)
-	}
-	w.job, w.inHand = nil, 0
 }
 
 func (w *ruleReader) newRule() *Rule {

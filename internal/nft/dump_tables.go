@@ -12,8 +12,6 @@ type reader struct {
 	dump   *Dump
 	tables map[tableKey]*Table
 	chains map[*Table]map[string]*Chain
-	world  func() Env // nil: nothing is decoded ahead
-	early  *ahead     // of the rules
 }
 
 type tableKey struct {
