@@ -13,23 +13,31 @@ import (
 
 // Meddlers names the loaded programs that can make system calls lie: tracing
 // programs that write into the memory of processes (bpf_probe_write_user) or
-// give functions of the kernel another result (bpf_override_return).
+// give functions of the kernel another result (bpf_override_return). The error says
+// that not all could be looked at; what was found is given all the same.
 func (c *Catalog) Meddlers(ctx context.Context) ([]string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var out []string
+	var unread error // the first
 	for id := ebpf.ProgramID(0); ctx.Err() == nil; {
 		next, err := nextProgram(id)
 		if errors.Is(err, os.ErrNotExist) || noKernel(err) {
-			return out, nil
+			return out, unread
 		}
 		if err != nil {
 			return out, reading("loaded programs", err)
 		}
 		id = next
 		p, err := c.program(uint32(id))
-		if err != nil || !traces(p.Type) {
-			continue // it is gone, or it cannot meddle
+		if err != nil {
+			if !errors.Is(err, os.ErrNotExist) && unread == nil { // else it is gone
+				unread = err
+			}
+			continue
+		}
+		if !traces(p.Type) {
+			continue // it cannot meddle
 		}
 		if how := c.meddles(p); how != "" {
 			out = append(out, fmt.Sprintf("eBPF program %q (id %d) %s", p.Name, p.ID, how))
