@@ -36,6 +36,8 @@ var mayImport = map[string][]string{
 	"internal/lab":         {"internal/netns"},
 	"internal/lab/labtest": {"internal/lab"},
 	"internal/lab/fault":   {},
+
+	"internal/change/changetest": {"internal/change"},
 }
 
 // outside are the ways out of the program: what only reads and judges the

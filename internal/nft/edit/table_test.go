@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/natwarden/natwarden/internal/change"
+	"github.com/natwarden/natwarden/internal/change/changetest"
 	"github.com/natwarden/natwarden/internal/lab/labtest"
 	"github.com/natwarden/natwarden/internal/nft"
 )
@@ -22,34 +23,7 @@ func tablesOf(ctx context.Context, t *testing.T) (map[string]change.Table, *chan
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tablesIn(ctx, t, w.Files), w
-}
-
-func tablesIn(ctx context.Context, t *testing.T, files map[string][]byte) map[string]change.Table {
-	t.Helper()
-	all, err := New().(change.Restorer).Tables(ctx, files)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]change.Table{}
-	for _, table := range all {
-		out[string(table.Object.Family)+" "+table.Object.Table] = table
-	}
-	return out
-}
-
-// toRestore makes the steps from the tables of now to those of before.
-func toRestore(now, before map[string]change.Table, names ...string) (steps []change.Step) {
-	object := func(of map[string]change.Table, name string) *change.Object {
-		if table, there := of[name]; there {
-			return &table.Object
-		}
-		return nil
-	}
-	for _, name := range names {
-		steps = append(steps, change.Step{Action: change.Restore, Reversible: true, Before: object(now, name), After: object(before, name)})
-	}
-	return steps
+	return changetest.Tables(ctx, t, New(), w.Files), w
 }
 
 // everything is rules of all kinds, with objects and flags.
@@ -126,7 +100,7 @@ func restoreAndBack(t *testing.T, s labtest.Space, before map[string]change.Tabl
 			return err
 		}
 		others := bytesOf(d)
-		steps := toRestore(now, before, names...)
+		steps := changetest.Restoring(now, before, names...)
 		mustCheck(ctx, t, New(), steps)
 		if g, err := nft.Generation(ctx); err != nil || g != w.Generation {
 			t.Errorf("to check changed the generation from %d to %d, %v", w.Generation, g, err)
@@ -170,7 +144,7 @@ func TestATableThatChangedIsStale(t *testing.T) {
 		before, _ := tablesOf(ctx, t)
 		s.MustRun(t, "", "nft", "flush", "table", "ip", "t")
 		now, w := tablesOf(ctx, t)
-		steps := toRestore(now, before, "ip t")
+		steps := changetest.Restoring(now, before, "ip t")
 		s.MustRun(t, "", "nft", "add", "chain", "ip", "t", "d")
 		if _, err := New().Edit(ctx, w.Generation, steps); !errors.Is(err, change.ErrStale) {
 			t.Errorf("another generation: %v", err)
@@ -211,10 +185,10 @@ func TestATableThatTheKernelRefusesIsNamed(t *testing.T) {
 				return rewriteOne(elem, unix.NFTA_EXPR_NAME, func([]byte) []byte { return []byte("strange\x00") })
 			})
 		})
-		before := tablesIn(ctx, t, map[string][]byte{FileName: WriteFile(d)})
+		before := changetest.Tables(ctx, t, New(), map[string][]byte{FileName: WriteFile(d)})
 		s.MustRun(t, "", "nft", "flush", "ruleset")
 		now, w := tablesOf(ctx, t)
-		steps := toRestore(now, before, "ip t", "ip u")
+		steps := changetest.Restoring(now, before, "ip t", "ip u")
 		failed, err := New().Check(ctx, steps)
 		if err != nil || len(failed) != 1 || !strings.Contains(failed[1], "ip u: rule 1 of chain i: ") {
 			t.Errorf("check: %v, %v", failed, err)
@@ -257,11 +231,11 @@ func TestATableFindsItsIpsetsByName(t *testing.T) {
 	s.MustRun(t, "", "ipset", "destroy", "wanted")
 	s.MustRun(t, "", "ipset", "create", "other", "hash:ip") // takes the old number
 	s.MustDo(t, func(ctx context.Context) error {
-		if why := tablesIn(ctx, t, w.Files)["ip nat"].Unlike; !strings.Contains(why, `ipset "wanted"`) {
+		if why := changetest.Tables(ctx, t, New(), w.Files)["ip nat"].Unlike; !strings.Contains(why, `ipset "wanted"`) {
 			t.Errorf("without its ipset the table is unlike %q", why)
 		}
 		nameless := map[string][]byte{FileName: w.Files[FileName]}
-		if why := tablesIn(ctx, t, nameless)["ip nat"].Unlike; !strings.Contains(why, "name was not kept") {
+		if why := changetest.Tables(ctx, t, New(), nameless)["ip nat"].Unlike; !strings.Contains(why, "name was not kept") {
 			t.Errorf("without names the table is unlike %q", why)
 		}
 		return nil
@@ -269,8 +243,8 @@ func TestATableFindsItsIpsetsByName(t *testing.T) {
 	s.MustRun(t, "", "ipset", "create", "wanted", "hash:ip")
 	s.MustDo(t, func(ctx context.Context) error {
 		now, world := tablesOf(ctx, t)
-		before := tablesIn(ctx, t, w.Files)
-		steps := toRestore(now, before, "ip nat")
+		before := changetest.Tables(ctx, t, New(), w.Files)
+		steps := changetest.Restoring(now, before, "ip nat")
 		mustCheck(ctx, t, New(), steps)
 		mustEdit(ctx, t, New(), world.Generation, steps)
 		if a, b := before["ip nat"].Object, tablesOrNone(ctx, t)["ip nat"].Object; a.Fingerprint != b.Fingerprint {
@@ -319,7 +293,7 @@ func TestADamagedTableIsNotRestored(t *testing.T) {
 			spoiled := before["ip t"]
 			spoiled.Object.Raw = slices.Clone(spoiled.Object.Raw)
 			spoiled.Object.Raw[at] ^= 0x41
-			failed, err := New().Check(ctx, toRestore(now, map[string]change.Table{"ip t": spoiled}, "ip t"))
+			failed, err := New().Check(ctx, changetest.Restoring(now, map[string]change.Table{"ip t": spoiled}, "ip t"))
 			if err == nil && len(failed) == 0 && !harmless(spoiled.Object.Raw, before["ip t"].Object.Raw) {
 				t.Fatalf("byte %d of %d: taken", at, len(spoiled.Object.Raw))
 			}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/natwarden/natwarden/internal/change"
+	"github.com/natwarden/natwarden/internal/change/changetest"
 	"github.com/natwarden/natwarden/internal/lab/labtest"
 )
 
@@ -21,28 +22,7 @@ func tablesOf(ctx context.Context, t *testing.T, e change.Editor, files map[stri
 		}
 		files = w.Files
 	}
-	all, err := e.(change.Restorer).Tables(ctx, files)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]change.Table{}
-	for _, table := range all {
-		out[string(table.Object.Family)+" "+table.Object.Table] = table
-	}
-	return out
-}
-
-func toRestore(now, before map[string]change.Table, names ...string) (steps []change.Step) {
-	object := func(of map[string]change.Table, name string) *change.Object {
-		if table, there := of[name]; there {
-			return &table.Object
-		}
-		return nil
-	}
-	for _, name := range names {
-		steps = append(steps, change.Step{Action: change.Restore, Reversible: true, Before: object(now, name), After: object(before, name)})
-	}
-	return steps
+	return changetest.Tables(ctx, t, e, files)
 }
 
 func TestWholeTablesComeBackByteForByte(t *testing.T) {
@@ -62,7 +42,7 @@ func TestWholeTablesComeBackByteForByte(t *testing.T) {
 					s.MustRun(t, "", append([]string{"iptables-legacy"}, strings.Fields(line)...)...)
 				}
 				othersBare, _ := bare(t, dump(t, s))
-				steps := toRestore(tablesOf(ctx, t, e, nil), before, names...)
+				steps := changetest.Restoring(tablesOf(ctx, t, e, nil), before, names...)
 				if failed, err := e.Check(ctx, steps); err != nil || len(failed) > 0 {
 					t.Fatal(failed, err)
 				}
@@ -91,7 +71,7 @@ func TestATableThatIsGoneIsMadeAgain(t *testing.T) {
 	doing(t, from, func(ctx context.Context, e change.Editor) error { before = tablesOf(ctx, t, e, nil); return nil })
 	want, _ := bare(t, dump(t, from))
 	doing(t, to, func(ctx context.Context, e change.Editor) error {
-		steps := toRestore(nil, before, "ip nat")
+		steps := changetest.Restoring(nil, before, "ip nat")
 		if failed, err := e.Check(ctx, steps); err != nil || len(failed) > 0 {
 			t.Fatal(failed, err)
 		}
@@ -125,7 +105,7 @@ func TestATableThatChangedIsStale(t *testing.T) {
 	doing(t, s, func(ctx context.Context, e change.Editor) error {
 		before := tablesOf(ctx, t, e, nil)
 		s.MustRun(t, "", "iptables-legacy", "-t", "nat", "-F", "PREROUTING")
-		steps := toRestore(tablesOf(ctx, t, e, nil), before, "ip nat", "ip mangle")
+		steps := changetest.Restoring(tablesOf(ctx, t, e, nil), before, "ip nat", "ip mangle")
 		s.MustRun(t, "", "iptables-legacy", "-t", "nat", "-A", "OUTPUT", "-p", "tcp", "-j", "ACCEPT")
 		_, was := bare(t, dump(t, s))
 		if _, err := e.Edit(ctx, 0, steps); !errors.Is(err, change.ErrStale) {
@@ -153,7 +133,7 @@ func TestATableFindsItsIpsetsByName(t *testing.T) {
 		s.MustRun(t, "", "iptables-legacy", "-t", "nat", "-F")
 		s.MustRun(t, "", "ipset", "destroy", "wanted")
 		s.MustRun(t, "", "ipset", "create", "other", "hash:ip")
-		steps := toRestore(tablesOf(ctx, t, e, nil), before, "ip nat")
+		steps := changetest.Restoring(tablesOf(ctx, t, e, nil), before, "ip nat")
 		if failed, err := e.Check(ctx, steps); err != nil || !strings.Contains(failed[0], "ipset wanted") {
 			t.Errorf("without its ipset: %v, %v", failed, err)
 		}
