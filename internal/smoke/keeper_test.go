@@ -208,11 +208,22 @@ func TestChildrenAreFoundEitherWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-	listed, err := listedChildren(os.Getpid())
-	if err != nil {
-		t.Skip(err)
+	ways := map[string]func() []int{
+		"either":   func() []int { return children(os.Getpid()) },
+		"searched": func() []int { return searchedChildren(os.Getpid()) },
 	}
-	for name, found := range map[string][]int{"listed": listed, "searched": searchedChildren(os.Getpid())} {
+	if _, err := os.Stat("/proc/thread-self/children"); err == nil {
+		ways["listed"] = func() []int {
+			for range 100 { // a thread that ends meanwhile takes its list with it
+				if found, err := listedChildren(os.Getpid()); err == nil {
+					return found
+				}
+			}
+			return nil
+		}
+	}
+	for name, way := range ways {
+		found := way()
 		here := false
 		for _, pid := range found {
 			here = here || pid == cmd.Process.Pid
