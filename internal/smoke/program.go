@@ -134,6 +134,7 @@ func ending(status syscall.WaitStatus, said *tail) error {
 // leftError names processes that could not be killed.
 type leftError []string
 
+// Error says which.
 func (l leftError) Error() string {
 	return "what it started cannot be ended, it hangs in the kernel: process " + strings.Join(l, ", ")
 }
